@@ -1,0 +1,32 @@
+-- Lint rules; `luacheck .` from the top of the tree.
+std = "min+lua54"
+max_line_length = 100
+max_code_line_length = 100
+max_comment_line_length = 100
+max_cyclomatic_complexity = 15
+self = false -- methods may leave self unused
+cache = false
+exclude_files = { "build*/" }
+
+-- The library runs on Lua 5.4, 5.3 and LuaJIT.
+files["lua/**/*.lua"] = {
+  std = "min",
+  read_globals = {
+    "unpack",
+    table = { fields = { "unpack" } },
+    package = { fields = { "searchpath" } },
+    coroutine = { fields = { "close" } },
+  },
+}
+files["lua/perigee/host/nginx.lua"] = { std = "ngx_lua" }
+files["spec/**/*_spec.lua"] = { std = "max+busted" }
+files["spec/support/**/*.lua"] = { std = "max+busted" }
+files["spec/shared/**/*.lua"] = { std = "max+busted" }
+files[".ci/**/*.lua"] = { std = "max" }
+files[".ci/*.lua"] = { std = "max" }
+
+-- The runner gives scripts these two.
+files["examples/**/*.lua"] = { read_globals = { "db", "perigee", "unpack" } }
+files["bench/**/*.lua"] = { std = "max", read_globals = { "db", "perigee" } }
+files[".luacheckrc"] = { std = "+luacheckrc" }
+files[".busted"] = { std = "max" }

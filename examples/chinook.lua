@@ -1,0 +1,167 @@
+-- A report on a record shop: several queries at once, then the same ones inside
+-- one transaction, and a check that all sums agree.
+--
+--   build/perigee run examples/chinook.lua
+--   build/perigee --url postgresql:///shop run examples/chinook.lua DIR
+--
+-- The shop is examples/data/chinook-sample.sql, or the Chinook sample database
+-- (github.com/lerocha/chinook-database) when DIR holds Chinook_Sqlite.sql and
+-- Chinook_PostgreSql.sql. It is loaded on the first run only.
+--
+-- The runner gives the script `db` and `perigee`; in plain Lua they are made at
+-- the end.
+
+local directory = ...
+
+local perigee = perigee or require "perigee"
+
+-- ---- loading --------------------------------------------------------------
+
+local function read_file(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+-- Does the query work? Raises all errors but that of a missing name.
+local function answers(db, sql)
+  local ok, why = pcall(db.value, db, sql)
+  if not ok and why.kind ~= "undefined" then error(why, 0) end
+  return ok
+end
+
+-- The names of columns and tables: invoice_line on PostgreSQL and in our
+-- sample, InvoiceLine in Chinook for SQLite, where case does not matter. Gives
+-- the function that adapts a query, or nil when nothing is loaded yet.
+local function find_names(db)
+  if answers(db, "select count(invoice_line_id) from invoice_line") then
+    return function(sql) return sql end
+  elseif answers(db, "select count(InvoiceLineId) from InvoiceLine") then
+    return function(sql) return (sql:gsub("_", "")) end
+  end
+end
+
+local function script_path(db)
+  if not directory then
+    local here = arg and arg[0] and arg[0]:match "^.*/" or "examples/"
+    return here .. "data/chinook-sample.sql"
+  end
+  local file = answers(db, "select version()") and "Chinook_PostgreSql.sql"
+    or "Chinook_Sqlite.sql"
+  return directory .. "/" .. file
+end
+
+-- A script written for psql makes a database and changes into it. We are in
+-- the right one.
+local function without_database(sql)
+  sql = ("\n" .. sql):gsub("\n%u+ DATABASE [^\n]*", "\n")
+  return (sql:gsub("\n\\c [^\n]*", "\n"))
+end
+
+local function load(db)
+  local path = script_path(db)
+  print("loading " .. path)
+  local sql = without_database(read_file(path))
+  db:transaction(function(tx) tx:script(sql) end)
+  return assert(find_names(db), "the script made no invoices")
+end
+
+-- ---- the report -----------------------------------------------------------
+
+local reports = {
+  { "Sales by country", [[
+    select billing_country as country, count(*) as invoices,
+           round(sum(total), 2) as sales
+    from invoice group by billing_country
+    order by sum(total) desc, billing_country limit 10]] },
+  { "Top artists", [[
+    select artist.name as artist, sum(quantity) as sold,
+           round(sum(invoice_line.unit_price * quantity), 2) as sales
+    from invoice_line
+      join track on track.track_id = invoice_line.track_id
+      join album on album.album_id = track.album_id
+      join artist on artist.artist_id = album.artist_id
+    group by artist.artist_id, artist.name
+    order by sum(invoice_line.unit_price * quantity) desc, artist.name
+    limit 5]] },
+  { "Revenue per month, latest first", [[
+    select substr(cast(invoice_date as varchar(30)), 1, 7) as month,
+           count(*) as invoices, round(sum(total), 2) as sales
+    from invoice group by 1 order by 1 desc limit 6]] },
+  { "Longest tracks", [[
+    select track.name as track, artist.name as artist,
+           milliseconds / 1000 as seconds
+    from track
+      join album on album.album_id = track.album_id
+      join artist on artist.artist_id = album.artist_id
+    order by milliseconds desc, track.name limit 5]] },
+}
+
+-- Each is the shop's whole turnover.
+local sums = {
+  "select sum(total) from invoice",
+  "select sum(unit_price * quantity) from invoice_line",
+  [[select sum(country) from (
+      select sum(total) as country from invoice group by billing_country
+    ) as countries]],
+}
+
+-- Runs ask(i) for i = 1 … n at the same time; the answers in order.
+local function all_at_once(n, ask)
+  local out, tasks = {}, {}
+  for i = 1, n do
+    tasks[i] = function() out[i] = ask(i) end
+  end
+  perigee.gather((table.unpack or unpack)(tasks))
+  return out
+end
+
+-- `x` is db or a transaction: the same verbs.
+local function ask_reports(x, names)
+  return all_at_once(#reports, function(i)
+    return x:query(names(reports[i][2]))
+  end)
+end
+
+-- In cents: sums are decimal strings on PostgreSQL and floats on SQLite.
+local function ask_sums(x, names)
+  return all_at_once(#sums, function(i)
+    return math.floor(tonumber(x:value(names(sums[i]))) * 100 + 0.5)
+  end)
+end
+
+local function check_sums(inside, outside)
+  for i = 1, #sums do
+    assert(inside[i] == inside[1], "the sums do not agree")
+    assert(outside[i] == inside[i], "the transaction saw something else")
+  end
+end
+
+local function main(db)
+  local names = find_names(db) or load(db)
+
+  -- Each query takes a connection of the pool, so that they overlap.
+  local tables = ask_reports(db, names)
+  for i, rows in ipairs(tables) do
+    print("\n" .. reports[i][1])
+    print(rows)
+  end
+
+  -- On one connection, calls queue; all see the same state of the shop.
+  local inside = db:transaction(function(tx)
+    local again = ask_reports(tx, names)
+    for i, rows in ipairs(again) do
+      assert(tostring(rows) == tostring(tables[i]), reports[i][1])
+    end
+    return ask_sums(tx, names)
+  end, { readonly = true })
+  check_sums(inside, ask_sums(db, names))
+  print(("\nTotal sales %.2f: all sums agree."):format(inside[1] / 100))
+end
+
+if db then
+  main(db)
+else
+  perigee.run(function() main(perigee.open()) end)
+end

@@ -1,0 +1,296 @@
+-- Loaded by Busted before the specs (.busted), on Lua 5.1 to 5.4.
+--
+--   local helper = require "spec.support.helper"
+--   helper.for_each_db(function(name, open)
+--     it("pings", function()
+--       local db = open { max_size = 2 }
+--       db:ping()
+--     end)
+--   end)
+--
+-- The environment:
+--   PERIGEE_BUILD           build folder (by interpreter: build, build-luajit)
+--   PERIGEE_TEST_POSTGRES   URL of a database of ours (spec/support/servers.sh)
+--   PERIGEE_TEST_PROXY      a command of the fault proxy with its arguments
+--                           ("slice:1"); PostgreSQL is reached through it
+--   PERIGEE_GC=stress       the collector runs all the time
+--   PERIGEE_SEED            of helper.random
+--   PERIGEE_SOAK=1          soak tests in full length
+--   PERIGEE_SLOW            a factor for all time limits (sanitizers: 5)
+
+local busted = require "busted"
+
+local helper = {}
+package.loaded["spec.support.helper"] = helper
+
+local env = os.getenv
+local is_jit = type(rawget(_G, "jit")) == "table"
+
+helper.build = env "PERIGEE_BUILD" or (is_jit and "build-luajit" or "build")
+package.path = "lua/?.lua;lua/?/init.lua;?.lua;" .. package.path
+package.cpath = helper.build .. "/lua/?.so;" .. package.cpath
+
+-- Loaded once and kept: Busted unloads after each file what that file loaded.
+do
+  local ok, why = pcall(require, "perigee")
+  if not ok then print("# no perigee: " .. tostring(why):match "[^\n]*") end
+end
+
+-- ---- collector, seed, time ------------------------------------------------
+
+local stressed = env "PERIGEE_GC" == "stress"
+if stressed and _VERSION == "Lua 5.4" then
+  collectgarbage("incremental", 1, 1000, 1)
+elseif stressed then
+  collectgarbage("setpause", 1)
+  collectgarbage("setstepmul", 1000)
+end
+
+-- Factor for every time limit of a spec.
+helper.slow = tonumber(env "PERIGEE_SLOW" or nil) or (stressed and 3 or 1)
+
+function helper.patience(seconds)
+  return seconds * helper.slow
+end
+
+helper.seed = tonumber(env "PERIGEE_SEED" or nil) or os.time() % 1000000
+print("# PERIGEE_SEED=" .. helper.seed)
+
+-- A generator, the same for a seed on every Lua: random(n) is 1 … n. Give each
+-- use a name, so that one spec run alone sees the same numbers.
+function helper.random(name)
+  local state = helper.seed % 2147483647
+  for i = 1, #name do
+    state = (state * 31 + name:byte(i)) % 2147483647
+  end
+  state = state + 1
+  return function(n)
+    state = state * 16807 % 2147483647 -- below 2^53 on its way
+    return state % n + 1
+  end
+end
+
+-- How often a soak test repeats: a tenth unless PERIGEE_SOAK=1.
+function helper.soak(n)
+  if env "PERIGEE_SOAK" == "1" then return n end
+  return math.max(1, math.floor(n / 10))
+end
+
+-- ---- watchdog -------------------------------------------------------------
+
+-- One process for the whole run; it aborts us when a spec takes too long.
+-- A shell gives what runs in the background no input of its own, hence the 3.
+-- `env -u`: a preloaded sanitizer is for us alone.
+local LIMIT = 60
+local watchdog = io.popen(
+  ("exec 3<&0; env -u LD_PRELOAD spec/support/watchdog.sh $PPID %d <&3 >&2 &")
+    :format(helper.patience(LIMIT)), "w")
+
+local function tell_watchdog(line)
+  watchdog:write((line:gsub("\n", " ")), "\n")
+  watchdog:flush()
+end
+
+-- Gives the running spec this many seconds (times helper.slow) in all.
+function helper.watchdog(seconds)
+  tell_watchdog("!" .. math.ceil(helper.patience(seconds)))
+end
+
+-- Runs a shell command outside of any sanitizer; its output and success.
+function helper.sh(command)
+  local pipe = assert(io.popen("unset LD_PRELOAD; { " .. command
+    .. "\n} 2>&1; printf '\\n%d' $?"))
+  local out = pipe:read "*a"
+  pipe:close()
+  local text, status = out:match "^(.*)\n(%d+)$"
+  return text, status == "0"
+end
+
+-- ---- exceptions -----------------------------------------------------------
+
+local exceptions = dofile "spec/support/exceptions.lua"
+
+local function full_name(element)
+  local names = {}
+  while element and element.descriptor ~= "file" and element.name do
+    table.insert(names, 1, element.name)
+    element = busted.parent(element)
+  end
+  return table.concat(names, " ")
+end
+
+-- The database of the for_each_db block around the spec, or nil.
+local function database_of(element)
+  while element do
+    local name = element.name and element.name:match "^on (.+)$"
+    if exceptions[name] then return name end
+    element = busted.parent(element)
+  end
+end
+
+local function exception_of(element)
+  local database = database_of(element)
+  if not database then return nil end
+  for _, name in ipairs { element.name, full_name(element) } do
+    local reason = exceptions[database][name]
+    if reason then return database .. ": " .. reason end
+  end
+end
+
+busted.subscribe({ "test", "start" }, function(element)
+  tell_watchdog(full_name(element))
+  local reason = element.env and exception_of(element)
+  if reason then
+    local pending = element.env.pending
+    element.run = function() pending(reason) end
+  end
+  return nil, true
+end)
+
+-- ---- databases ------------------------------------------------------------
+
+local opened = {} -- handles of the running spec
+local paths = {} -- its SQLite files
+
+-- A path for a file of the running spec; it and SQLite's files beside it are
+-- removed after the spec.
+function helper.tmpname()
+  local path = os.tmpname()
+  os.remove(path)
+  paths[#paths + 1] = path
+  return path
+end
+
+local proxy -- one for the whole run
+
+local function postgres_url()
+  local url = env "PERIGEE_TEST_POSTGRES"
+  local mode = env "PERIGEE_TEST_PROXY"
+  if not mode or mode == "" then return url end
+  if not proxy then
+    proxy = require "spec.support.proxy".start(env "PERIGEE_TEST_PGSOCKET")
+    proxy:send((mode:gsub(":", " ")))
+  end
+  return proxy:url(url)
+end
+
+-- Each spec starts with an empty schema. What a spec left locked is told by
+-- the time-out.
+local function empty_postgres(url)
+  local db = require "perigee".open(url, { max_size = 1 })
+  db:script "drop schema if exists public cascade; create schema public"
+  db:close()
+end
+
+local databases = {
+  {
+    name = "sqlite",
+    url = function(spec)
+      spec.path = spec.path or helper.tmpname()
+      return "sqlite:///" .. spec.path
+    end,
+  },
+  {
+    name = "sqlite memory",
+    url = function() return "sqlite::memory:" end,
+  },
+  {
+    name = "postgres",
+    missing = not env "PERIGEE_TEST_POSTGRES"
+      and "PERIGEE_TEST_POSTGRES is not set",
+    url = function(spec)
+      local url = postgres_url()
+      if not spec.emptied then empty_postgres(url) end
+      spec.emptied = true
+      return url
+    end,
+  },
+}
+
+-- Opens `url` for the running spec: checked for leaks and closed after it.
+function helper.open(url, options)
+  local db = require "perigee".open(url, options)
+  opened[#opened + 1] = db
+  return db
+end
+
+-- Leases that only the collector can return are returned by now, or within
+-- the 5 s that an abandoned connection may take.
+local function in_use(db)
+  local perigee = require "perigee"
+  local left
+  for _ = 1, helper.patience(60) do
+    local ok, stats = pcall(db.stats, db)
+    left = ok and stats.in_use or 0
+    if left == 0 then return 0 end
+    collectgarbage()
+    perigee.sleep(0.1)
+  end
+  return left
+end
+
+-- After each spec that used helper.open or for_each_db's open.
+function helper.cleanup()
+  collectgarbage()
+  collectgarbage()
+  local leaks = 0
+  for _, db in ipairs(opened) do
+    leaks = leaks + in_use(db)
+    pcall(db.close, db)
+  end
+  opened = {}
+  for _, path in ipairs(paths) do
+    for _, suffix in ipairs { "", "-wal", "-shm", "-journal" } do
+      os.remove(path .. suffix)
+    end
+  end
+  paths = {}
+  collectgarbage()
+  if leaks > 0 then
+    error(leaks .. " connections are still in use after the spec", 0)
+  end
+end
+
+-- Is the value one of the list of names (nil: all)?
+local function is_wanted(name, only)
+  if not only then return true end
+  for _, other in ipairs(only) do
+    if other == name then return true end
+  end
+  return false
+end
+
+-- One describe block for each database under test. `define(name, open)`
+-- defines specs; `open(options)` in a spec gives a handle on its database,
+-- the same one however often it is called (but for memory).
+-- `open.url()` is its URL. `only`: a list of names, when not all.
+function helper.for_each_db(define, only)
+  for _, database in ipairs(databases) do
+    if is_wanted(database.name, only) then
+      busted.describe("on " .. database.name, function()
+        if database.missing then
+          busted.pending("is not tested: " .. database.missing)
+          return
+        end
+        local spec
+        local open = setmetatable({
+          url = function() return database.url(spec) end,
+        }, {
+          __call = function(self, options)
+            return helper.open(self.url(), options)
+          end,
+        })
+        busted.before_each(function() spec = {} end)
+        busted.after_each(helper.cleanup)
+        define(database.name, open)
+      end)
+    end
+  end
+end
+
+busted.subscribe({ "suite", "end" }, function()
+  if proxy then proxy:stop() end
+  return nil, true
+end)
+
+return helper

@@ -1,0 +1,779 @@
+/*
+** Calls on executors: one statement, script or batch. An operation goes through
+** the phases GATE (of a transaction), ACQUIRE (for calls on the handle), SEND,
+** RUN and DONE; call_step is the only place that knows their order.
+*/
+#include "bind/bind_int.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define SLICE_ROWS 500          /* decoded between two looks at the clock */
+#define SLICE_TIME (2 * PRG_MS) /* then other tasks have their turn */
+
+/* ---- what a call holds -------------------------------------------------- */
+
+/* The handle's on_connect is not waited for any more. */
+static void abandon_setup(struct prg_op *op, bool pool) {
+  struct prg_task *t = op->setup;
+  struct prg_slot *s = op->setup_lease->slot;
+  op->setup = NULL;
+  op->setup_lease->slot = NULL;
+  if (s != NULL && pool) prg_pool_discard(s, "on_connect was given up");
+  if (t == NULL || t->state == PRG_TASK_DEAD) return;
+  t->joined = true; /* no news to anybody */
+  if (t->cancel == NULL)
+    t->cancel =
+        prg_error_new(PRG_K_CANCELLED, "the call that needed it was given up");
+  if (t->shield == 0) prg_op_wake(&t->op);
+}
+
+void prg_call_abandon(struct prg_op *op) {
+  bool pool = op->db != NULL && op->db->pool != NULL;
+  if (op->borrowing) {
+    op->borrowing = false;
+    if (pool)
+      prg_pool_forget(op->db->pool, &op->borrow);
+    else
+      prg_error_unref(op->borrow.error);
+  }
+  if (op->setup_lease != NULL) abandon_setup(op, pool);
+  if (op->req != NULL) {
+    prg_req_free(op->req);
+    op->req = NULL;
+  }
+  if (op->slot != NULL) {
+    if (pool) prg_pool_release(op->slot);
+    op->slot = NULL;
+  }
+  prg_lease_unref(op->setup_lease, op->db);
+  op->setup_lease = NULL;
+  prg_result_free(op->result);
+  op->result = NULL;
+  prg_sql_unref(op->sql);
+  op->sql = NULL;
+}
+
+/* Ends the call with an error. Takes over `e`. */
+static int fail(lua_State *L, struct prg_op *op, struct prg_error *e) {
+  if (op->sql != NULL && e->field[PRG_EF_SQL] == NULL)
+    prg_error_set(e, PRG_EF_SQL, op->sql->stmt->sql);
+  prg_op_drop(op);
+  return prg_raise(L, e);
+}
+
+/* ---- ACQUIRE ------------------------------------------------------------ */
+
+static void on_borrowed(struct prg_borrow *b) {
+  prg_op_wake(PRG_CONTAINER(b, struct prg_op, borrow));
+}
+
+/* Starts the handle's on_connect for a fresh connection in a task of its own;
+** the call goes on when that has ended. */
+static int start_setup(lua_State *L, struct prg_op *op) {
+  struct prg_exec *x;
+  int top = lua_gettop(L);
+  if (op->req != NULL && prg_req_own_params(op->req) != PRG_OK)
+    return fail(L, op, prg_error_oom());
+  prg_push_env(L, 1);
+  lua_getfield(L, -1, "setup");
+  lua_getiuservalue(L, 1, 1);
+  lua_rawgeti(L, -1, 1); /* a block's handle; nil when 1 is the handle */
+  x = prg_exec_push_conn(L, op->db, lua_isnil(L, -1) ? 1 : top + 4, &op->slot);
+  op->setup_lease = x->lease;
+  op->setup_lease->refs++;
+  lua_pushvalue(L, top + 2);
+  lua_insert(L, -2);
+  op->setup = prg_task_spawn(L, 1); /* stack: …, task */
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &op->setup);
+  lua_settop(L, top);
+  prg_op_queue(op, &op->setup->joiners);
+  x->lease->slot->holder = op->setup->id; /* if it waits for another one … */
+  x->lease->slot->leased = true;
+  prg_op_set_timer(op);
+  return PRG_PENDING;
+}
+
+static int setup_ended(lua_State *L, struct prg_op *op) {
+  struct prg_task *t = op->setup;
+  struct prg_lease *l = op->setup_lease;
+  struct prg_error *e = NULL;
+  if (t->state != PRG_TASK_DEAD) {
+    if (prg_now() < op->due) return PRG_PENDING;
+    return fail(L, op,
+                prg_error_new(PRG_K_TIMEOUT,
+                              "the time for the call was over before "
+                              "on_connect had ended"));
+  }
+  prg_timer_clear(op->task->G->hub, &op->timer);
+  if (t->failed) e = prg_error_from(t->co, -1);
+  t->joined = true;
+  op->setup = NULL;
+  op->slot = l->slot;
+  l->slot = NULL;
+  op->setup_lease = NULL;
+  prg_lease_unref(l, op->db);
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &op->setup);
+  if (op->slot == NULL && e == NULL)
+    e = prg_error_new(PRG_K_USAGE, "on_connect gave its connection back");
+  if (e != NULL) {
+    if (op->slot != NULL && op->db->pool != NULL)
+      prg_pool_discard(op->slot, "on_connect failed");
+    op->slot = NULL;
+    return fail(L, op, e);
+  }
+  op->slot->holder = op->borrow.holder;
+  op->slot->leased = op->borrow.leased;
+  op->slot->fresh = false;
+  op->slot->conn->touched = false;
+  if (op->db->driver->settle != NULL) op->db->driver->settle(op->slot->conn);
+  return 0;
+}
+
+static int borrowed(lua_State *L, struct prg_op *op) {
+  struct prg_error *e = op->borrow.error;
+  op->borrowing = false;
+  op->borrow.error = NULL;
+  if (e != NULL) return fail(L, op, e);
+  op->slot = op->borrow.slot;
+  op->borrow.slot = NULL;
+  if (op->slot->fresh && op->db->has_on_connect) return start_setup(L, op);
+  return 0;
+}
+
+/* Without to-be-closed variables only the collector knows that a loop over
+** each() was left early. When its connection is missed and nobody makes garbage,
+** nobody else would call the collector; once a second is often enough. */
+static void collect_leases(lua_State *L, struct prg_op *op,
+                           enum prg_lane lane) {
+#if LUA_VERSION_NUM < 504
+  struct prg_state *G = op->task->G;
+  int64_t now = prg_now();
+  if (now < G->collect_after || !prg_pool_is_leased_out(op->db->pool, lane))
+    return;
+  G->collect_after = now + PRG_SECOND;
+  (void)lua_gc(L, LUA_GCCOLLECT, 0);
+#else
+  (void)L;
+  (void)op;
+  (void)lane;
+#endif
+}
+
+int prg_call_acquire(lua_State *L, struct prg_op *op, enum prg_lane lane) {
+  struct prg_borrow *b = &op->borrow;
+  int r;
+  if (op->setup != NULL) return setup_ended(L, op);
+  if (op->borrowing)
+    return prg_link_linked(&b->link) ? PRG_PENDING : borrowed(L, op);
+  op->now = prg_now();
+  if (op->kind != PRG_OP_ACQUIRE) {
+    b->leased = op->kind == PRG_OP_STREAM;
+    if (!b->leased) b->where = NULL;
+    op->due = prg_op_due_at(op->task, op->now, op->db->acquire_timeout);
+  } else {
+    op->due = prg_op_due_at(op->task, op->now, op->span);
+  }
+  b->lane = lane;
+  b->due = op->due;
+  b->holder = op->task->id;
+  b->done = on_borrowed;
+  if (op->db->pool == NULL)
+    return fail(L, op, prg_error_new(PRG_K_CLOSED, "the handle is closed"));
+  r = prg_pool_acquire(op->db->pool, b);
+  if (r == PRG_ERR && b->error->kind == PRG_K_USAGE) {
+    /* It would wait for its own connections: those that only the collector
+    ** knows to be free (a loop that was left early on LuaJIT) are none. */
+    prg_error_unref(b->error);
+    b->error = NULL;
+    (void)lua_gc(L, LUA_GCCOLLECT, 0);
+    r = prg_pool_acquire(op->db->pool, b);
+  }
+  if (r != PRG_AGAIN) return borrowed(L, op);
+  op->borrowing = true;
+  if (op->req != NULL && prg_req_own_params(op->req) != PRG_OK)
+    return fail(L, op, prg_error_oom());
+  collect_leases(L, op, lane);
+  return PRG_PENDING;
+}
+
+/* ---- SEND and RUN ------------------------------------------------------- */
+
+static void on_answer(struct prg_req *req) {
+  prg_op_wake(req->owner);
+}
+
+static struct prg_slot *slot_of(struct prg_op *op) {
+  return op->exec != NULL ? op->exec->lease->slot : op->slot;
+}
+
+static int send_request(struct prg_op *op) {
+  struct prg_req *req = op->req;
+  struct prg_conn *c = slot_of(op)->conn;
+  req->tidy = op->verb == PRG_VERB_INTERNAL;
+  if (op->now == 0) op->now = prg_now();
+  req->due = prg_op_due_at(op->task, op->now, op->span);
+  req->done = on_answer;
+  req->owner = op;
+  op->phase = PRG_PHASE_RUN;
+  prg_conn_submit(c, req);
+  return 0;
+}
+
+/* The reader found that the statement writes: again, on the writer. */
+static int change_lane(lua_State *L, struct prg_op *op) {
+  struct prg_req *old = op->req, *req;
+  if (op->exec != NULL)
+    return fail(L, op,
+                prg_error_new(PRG_K_PERMISSION,
+                              "the statement writes, and this transaction is "
+                              "read-only"));
+  req = prg_req_new(old->kind, old->stmt);
+  if (req == NULL) return fail(L, op, prg_error_oom());
+  req->params = old->params;
+  req->nsets = old->nsets;
+  req->max_rows = old->max_rows;
+  if (prg_req_own_params(req) != PRG_OK) {
+    prg_req_free(req);
+    return fail(L, op, prg_error_oom());
+  }
+  op->req = req;
+  prg_req_free(old);
+  prg_pool_release(op->slot);
+  op->slot = NULL;
+  op->phase = PRG_PHASE_ACQUIRE;
+  return 0;
+}
+
+/* A primary that became a standby refuses writes: leave all connections to it. */
+static bool is_failover(const struct prg_op *op, const struct prg_error *e) {
+  return op->exec == NULL && strcmp(e->sqlstate, "25006") == 0;
+}
+
+static void tell(lua_State *L, const struct prg_op *op,
+                 const struct prg_error *e) {
+  const struct prg_result *r = op->result;
+  struct prg_told t = {op->sql, op->began, -1, e};
+  if (r != NULL) t.rows = r->desc != NULL ? (int64_t)r->nrows : r->affected;
+  prg_call_tell(L, op->db, &t);
+}
+
+static int answered(lua_State *L, struct prg_op *op) {
+  struct prg_req *req = op->req;
+  struct prg_error *e = req->error;
+  if (req->wrong_lane) return change_lane(L, op);
+  op->result = req->result;
+  req->result = NULL;
+  req->error = NULL;
+  op->req = NULL;
+  prg_req_free(req);
+  if (e != NULL && is_failover(op, e) && op->db->pool != NULL)
+    prg_pool_evict(op->db->pool);
+  if (op->slot != NULL) {
+    struct prg_slot *s = op->slot;
+    op->slot = NULL;
+    if (op->db->pool != NULL) prg_pool_release(s);
+  }
+  if (op->db->has_on_query) tell(L, op, e);
+  if (op->db->news != NULL) prg_db_tell_news(L, op->db);
+  if (e != NULL) return fail(L, op, e);
+  op->phase = PRG_PHASE_DONE;
+  op->row = 0;
+  return 0;
+}
+
+/* ---- DONE: results ------------------------------------------------------ */
+
+static int refuse_count(lua_State *L, struct prg_op *op, bool none) {
+  return fail(
+      L, op,
+      none ? prg_error_new(PRG_K_NOT_FOUND, "no row was found")
+           : prg_error_new(PRG_K_NOT_UNIQUE, "more than one row was found"));
+}
+
+/* Pushes the metatable for rows out of the options; its index, or 0. Another
+** task may have changed the options meanwhile. */
+static int push_class(lua_State *L, const struct prg_op *op) {
+  if (!op->class) return 0;
+  lua_getfield(L, op->opts, "class");
+  if (lua_istable(L, -1)) return lua_gettop(L);
+  lua_pop(L, 1);
+  return 0;
+}
+
+/* Rows in slices: a long list lets other tasks run in between. It is anchored
+** in the registry under the operation's address meanwhile. */
+static int push_list(lua_State *L, struct prg_op *op) {
+  struct prg_result *r = op->result;
+  int how[2] = {(int)op->shape, 0};
+  int64_t start = prg_now();
+  int top = lua_gettop(L);
+  how[1] = push_class(L, op);
+  if (op->row == 0)
+    prg_rows_begin(L, op->db, r, op->shape);
+  else
+    lua_rawgetp(L, LUA_REGISTRYINDEX, op);
+  while (op->row < r->nrows) {
+    size_t end =
+        op->row + SLICE_ROWS < r->nrows ? op->row + SLICE_ROWS : r->nrows;
+    const size_t range[2] = {op->row, end};
+    prg_rows_add(L, op->db, r, range, how);
+    op->row = end;
+    if (end < r->nrows && op->task->co != NULL &&
+        prg_now() - start > SLICE_TIME) {
+      lua_rawsetp(L, LUA_REGISTRYINDEX, op);
+      lua_settop(L, top);
+      prg_op_wake(op);
+      return PRG_PENDING;
+    }
+  }
+  prg_rows_end(L, op->db, r, op->shape);
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, op);
+  return 1;
+}
+
+static int push_script(lua_State *L, struct prg_op *op) {
+  struct prg_result *r;
+  int n = 0, class = push_class(L, op), list;
+  lua_createtable(L, 4, 0);
+  list = lua_gettop(L);
+  for (r = op->result; r != NULL; r = r->next) {
+    prg_push_execute(L, op->db, r, op->shape, class);
+    lua_rawseti(L, list, ++n);
+  }
+  return 1;
+}
+
+static int push_first(lua_State *L, struct prg_op *op) {
+  int how[2] = {(int)op->shape, 0};
+  if (op->result->nrows == 0) {
+    lua_pushnil(L);
+    return 1;
+  }
+  how[1] = push_class(L, op);
+  prg_push_row(L, op->db, op->result, 0, how);
+  return 1;
+}
+
+static int push_answer(lua_State *L, struct prg_op *op) {
+  struct prg_result *r = op->result;
+  if (r == NULL) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  switch (op->verb) {
+    case PRG_VERB_QUERY:
+      return push_list(L, op);
+    case PRG_VERB_ONE:
+      if (r->nrows != 1 || r->truncated)
+        return refuse_count(L, op, r->nrows == 0);
+      return push_first(L, op);
+    case PRG_VERB_FIRST:
+      return push_first(L, op);
+    case PRG_VERB_VALUE:
+      if (r->nrows == 0)
+        lua_pushnil(L);
+      else
+        prg_push_cell(L, op->db, r, 0);
+      return 1;
+    case PRG_VERB_SCRIPT:
+      return push_script(L, op);
+    case PRG_VERB_CONTROL:
+      lua_pushstring(L, r->tag);
+      return 1;
+    case PRG_VERB_PING:
+      lua_pushboolean(L, 1);
+      return 1;
+    default:
+      prg_push_execute(L, op->db, r, op->shape, push_class(L, op));
+      return 1;
+  }
+}
+
+static int finish(lua_State *L, struct prg_op *op) {
+  int n = push_answer(L, op);
+  if (n != PRG_PENDING) prg_op_drop(op);
+  return n;
+}
+
+/* ---- the phases --------------------------------------------------------- */
+
+static int gate(lua_State *L, struct prg_op *op) {
+  if (op->exec == NULL) {
+    op->phase = PRG_PHASE_ACQUIRE;
+    return 0;
+  }
+  if (prg_exec_pass_gate(L, op) == PRG_PENDING) {
+    if (op->req != NULL && prg_req_own_params(op->req) != PRG_OK)
+      return fail(L, op, prg_error_oom());
+    return PRG_PENDING;
+  }
+  /* The end of a block: whoever calls from now on is late. */
+  if (op->verb == PRG_VERB_CONTROL && op->closing) op->exec->open = false;
+  op->phase = PRG_PHASE_SEND;
+  return 0;
+}
+
+static int call_step(lua_State *L, struct prg_op *op) {
+  int r = 0;
+  op->now = 0;
+  while (r == 0) {
+    switch (op->phase) {
+      case PRG_PHASE_GATE:
+        r = gate(L, op);
+        break;
+      case PRG_PHASE_ACQUIRE:
+        r = prg_call_acquire(
+            L, op, op->sql != NULL ? op->sql->stmt->lane : PRG_LANE_WRITE);
+        if (r == 0) op->phase = PRG_PHASE_SEND;
+        break;
+      case PRG_PHASE_SEND:
+        r = send_request(op);
+        break;
+      case PRG_PHASE_RUN:
+        r = op->req->state == PRG_REQ_DONE ? answered(L, op) : PRG_PENDING;
+        break;
+      case PRG_PHASE_DONE:
+        return finish(L, op);
+    }
+  }
+  return r;
+}
+
+/* ---- the start of a call ------------------------------------------------ */
+
+void prg_call_check(lua_State *L, const struct prg_op *op) {
+  unsigned f = op->sql->stmt->flags;
+  const char *word = op->sql->scan.keyword;
+  if ((f & PRG_STMT_EMPTY) != 0) prg_usage(L, "the SQL text is empty");
+  if ((f & PRG_STMT_COPY) != 0)
+    prg_usage(L, "COPY from or to the client cannot be sent as a statement");
+  if ((f & PRG_STMT_MULTI) != 0)
+    prg_usage(L, "the text holds several statements: use script()");
+  if (op->verb == PRG_VERB_CONTROL) return;
+  if (op->exec == NULL && ((f & (PRG_STMT_SESSION | PRG_STMT_CONTROL)) != 0 ||
+                           strcmp(word, "SET") == 0)) /* SET LOCAL */
+    prg_usage(L,
+              "%s on the handle would act on some connection of the pool "
+              "and be lost: use transaction(), or connection() and its conn",
+              strcmp(word, "CREATE") == 0 ? "CREATE TEMPORARY" : word);
+  if (op->exec != NULL && op->exec->is_tx && (f & PRG_STMT_CONTROL) != 0)
+    prg_usage(L,
+              "%s in a transaction block: use its commit(), rollback() or "
+              "transaction()",
+              word);
+}
+
+static void read_shape(lua_State *L, struct prg_op *op) {
+  static const char *const names[] = {"record", "array", "columns", NULL};
+  const char *s = lua_tostring(L, -1);
+  int i;
+  for (i = 0; names[i] != NULL; i++)
+    if (s != NULL && strcmp(s, names[i]) == 0) {
+      op->shape = (enum prg_shape)i;
+      return;
+    }
+  prg_usage(L, "rows = %s: allowed are \"record\", \"array\" and \"columns\"",
+            s != NULL ? s : luaL_typename(L, -1));
+}
+
+static void read_option(lua_State *L, struct prg_op *op, const char *key) {
+  if (strcmp(key, "timeout") == 0) {
+    op->span = prg_check_seconds(L, -1, "timeout");
+    if (op->span == 0) prg_usage(L, "timeout: must be greater than 0");
+  } else if (strcmp(key, "rows") == 0) {
+    read_shape(L, op);
+  } else if (strcmp(key, "class") == 0) {
+    if (!lua_istable(L, -1))
+      prg_usage(L, "class: a metatable is expected, not %s",
+                luaL_typename(L, -1));
+    op->class = true;
+  } else {
+    prg_usage(L, "unknown option \"%s\": allowed are timeout, rows, class",
+              key);
+  }
+}
+
+void prg_call_options(lua_State *L, struct prg_op *op) {
+  op->span = op->db->query_timeout;
+  op->shape = PRG_SHAPE_RECORD;
+  op->class = false;
+  if (op->opts == 0) return;
+  lua_pushnil(L);
+  while (lua_next(L, op->opts) != 0) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      prg_usage(L, "the options have a key of type %s", luaL_typename(L, -2));
+    read_option(L, op, lua_tostring(L, -2));
+    lua_pop(L, 1);
+  }
+}
+
+static struct prg_op *begin_on(lua_State *L, struct prg_db *db,
+                               struct prg_exec *x, enum prg_verb_kind verb) {
+  struct prg_op *op =
+      prg_op_begin_in(L, db->G, PRG_OP_CALL, call_step, prg_call_abandon);
+  op->db = db;
+  op->exec = x;
+  op->verb = verb;
+  op->opts = 0;
+  op->began = db->has_on_query ? prg_now() : 0;
+  op->closing = false;
+  return op;
+}
+
+static struct prg_op *begin(lua_State *L, enum prg_verb_kind verb) {
+  struct prg_exec *x;
+  struct prg_db *db = prg_exec_resolve(L, &x);
+  return begin_on(L, db, x, verb);
+}
+
+static void new_request(lua_State *L, struct prg_op *op,
+                        enum prg_req_kind kind) {
+  op->req = prg_req_new(kind, op->sql != NULL ? op->sql->stmt : NULL);
+  if (op->req == NULL) {
+    prg_op_drop(op);
+    prg_raise(L, prg_error_oom());
+  }
+  if (op->exec != NULL) op->due = prg_op_due(op->task, op->span);
+}
+
+/* x:query(sql, …) and its kin */
+static int call_statement(lua_State *L, enum prg_verb_kind verb,
+                          size_t max_rows) {
+  struct prg_op *op = prg_op_resumed(L, call_step);
+  struct prg_value *params;
+  if (op != NULL) return prg_op_run(L, op);
+  op = begin(L, verb);
+  op->sql = prg_sql_get(L, op->db, 2);
+  op->opts = prg_sql_params(L, op->sql, 3, &op->arena, &params);
+  prg_call_options(L, op);
+  prg_call_check(L, op);
+  if (max_rows > 0 && op->shape == PRG_SHAPE_COLUMNS)
+    prg_usage(L, "rows = \"columns\" is for query()");
+  new_request(L, op, PRG_REQ_QUERY);
+  op->req->params = params;
+  op->req->max_rows = max_rows;
+  return prg_op_run(L, op);
+}
+
+static int x_query(lua_State *L) {
+  return call_statement(L, PRG_VERB_QUERY, 0);
+}
+
+static int x_first(lua_State *L) {
+  return call_statement(L, PRG_VERB_FIRST, 1);
+}
+
+static int x_one(lua_State *L) {
+  return call_statement(L, PRG_VERB_ONE, 1);
+}
+
+static int x_value(lua_State *L) {
+  return call_statement(L, PRG_VERB_VALUE, 1);
+}
+
+static int x_execute(lua_State *L) {
+  return call_statement(L, PRG_VERB_EXECUTE, 0);
+}
+
+/* ---- scripts, batches, pings, transaction control ----------------------- */
+
+/* x:script(sql [, opts]) */
+static int x_script(lua_State *L) {
+  struct prg_op *op = prg_op_resumed(L, call_step);
+  if (op != NULL) return prg_op_run(L, op);
+  lua_settop(L, 3);
+  op = begin(L, PRG_VERB_SCRIPT);
+  op->sql = prg_sql_once(L, op->db, 2);
+  op->sql->refs++;
+  if (!lua_isnil(L, 3)) {
+    if (!prg_is_plain_table(L, 3))
+      prg_usage(L,
+                "script: the options must be a table, not %s (a script "
+                "takes no parameters)",
+                luaL_typename(L, 3));
+    op->opts = 3;
+  }
+  prg_call_options(L, op);
+  if (op->sql->scan.nparams > 0)
+    prg_usage(L, "a script takes no parameters, and this one has %d",
+              op->sql->scan.nparams);
+  if ((op->sql->stmt->flags & PRG_STMT_COPY) != 0)
+    prg_usage(L, "COPY from or to the client cannot be part of a script");
+  if (op->exec != NULL && op->exec->is_tx &&
+      (op->sql->stmt->flags & PRG_STMT_CONTROL) != 0)
+    prg_usage(L,
+              "the script begins or ends a transaction, and it is called "
+              "in a transaction block");
+  if ((op->sql->stmt->flags & PRG_STMT_EMPTY) != 0) {
+    prg_op_drop(op);
+    lua_createtable(L, 0, 0);
+    return 1;
+  }
+  op->sql->stmt->lane = PRG_LANE_WRITE;
+  new_request(L, op, PRG_REQ_SCRIPT);
+  return prg_op_run(L, op);
+}
+
+/* Reads the sets of a batch into the request's arena. */
+static void read_sets(lua_State *L, struct prg_op *op, int list) {
+  size_t i, n = lua_rawlen(L, list);
+  size_t width = (size_t)op->sql->scan.nparams;
+  struct prg_value *all =
+      prg_arena_alloc(&op->arena, sizeof *all * (n * width + 1));
+  if (all == NULL) prg_raise(L, prg_error_oom());
+  for (i = 0; i < n; i++) {
+    struct prg_value *v;
+    lua_rawgeti(L, list, (int)i + 1);
+    if (!prg_is_plain_table(L, -1))
+      prg_usage(L, "set %d of the list is not a table of parameters",
+                (int)i + 1);
+    v = prg_sql_table(L, op->sql, lua_gettop(L), &op->arena);
+    memcpy(all + i * width, v, sizeof *v * width);
+    lua_pop(L, 1);
+  }
+  op->req->params = all;
+  op->req->nsets = n;
+  if (prg_req_own_params(op->req) != PRG_OK) prg_raise(L, prg_error_oom());
+}
+
+/* core.execute_many(x, sql, list [, opts]) -> { affected } */
+static int x_execute_many(lua_State *L) {
+  struct prg_op *op = prg_op_resumed(L, call_step);
+  if (op != NULL) return prg_op_run(L, op);
+  lua_settop(L, 4);
+  op = begin(L, PRG_VERB_MANY);
+  op->sql = prg_sql_get(L, op->db, 2);
+  if (lua_type(L, 3) != LUA_TTABLE)
+    prg_usage(L, "execute_many: a list of parameter tables is expected, not %s",
+              luaL_typename(L, 3));
+  if (!lua_isnil(L, 4)) {
+    if (!prg_is_plain_table(L, 4))
+      prg_usage(L, "the options must be a table, not %s", luaL_typename(L, 4));
+    op->opts = 4;
+  }
+  prg_call_options(L, op);
+  if (op->shape != PRG_SHAPE_RECORD || op->class)
+    prg_usage(L, "execute_many gives no rows: the only option is timeout");
+  prg_call_check(L, op);
+  if (lua_rawlen(L, 3) == 0) {
+    lua_pushnil(L);
+    if (lua_next(L, 3) != 0)
+      prg_usage(L,
+                "execute_many: a list of parameter tables is expected, "
+                "{ { … }, … }");
+    prg_op_drop(op);
+    lua_createtable(L, 0, 1);
+    lua_pushinteger(L, 0);
+    lua_setfield(L, -2, "affected");
+    return 1;
+  }
+  op->sql->stmt->lane = PRG_LANE_WRITE;
+  new_request(L, op, PRG_REQ_BATCH);
+  read_sets(L, op, 3);
+  return prg_op_run(L, op);
+}
+
+/* x:ping() */
+static int x_ping(lua_State *L) {
+  struct prg_op *op = prg_op_resumed(L, call_step);
+  if (op != NULL) return prg_op_run(L, op);
+  lua_settop(L, 1);
+  op = begin(L, PRG_VERB_PING);
+  prg_call_options(L, op);
+  new_request(L, op, PRG_REQ_PING);
+  return prg_op_run(L, op);
+}
+
+/* core.control(block, sql, ends [, seconds]) -> command tag: a statement of the
+** Lua part on its own block; `ends`: later calls on the block are refused from
+** now on */
+static int core_control(lua_State *L) {
+  struct prg_op *op = prg_op_resumed(L, call_step);
+  struct prg_exec *x;
+  if (op != NULL) return prg_op_run(L, op);
+  lua_settop(L, 4);
+  x = prg_exec_test(L, 1);
+  if (x == NULL) return prg_usage(L, "control: a block is expected");
+  prg_db_check_usable(L, x->db);
+  op = begin_on(L, x->db, x, PRG_VERB_CONTROL);
+  op->closing = lua_toboolean(L, 3);
+  op->sql = prg_sql_get(L, op->db, 2);
+  prg_call_options(L, op);
+  if (!lua_isnil(L, 4)) op->span = prg_check_seconds(L, 4, "control");
+  new_request(L, op, PRG_REQ_QUERY);
+  return prg_op_run(L, op);
+}
+
+/* core.internal(x, sql, …) -> { affected, … }: as execute, for statements of the
+** Lua part that clean up behind themselves (a cursor in a transaction) */
+static int core_internal(lua_State *L) {
+  return call_statement(L, PRG_VERB_INTERNAL, 0);
+}
+
+/* core.begin_sql(x, isolation | nil, readonly, deferrable) -> SQL */
+static int core_begin_sql(lua_State *L) {
+  struct prg_tx_options o;
+  struct prg_error *err = NULL;
+  struct prg_exec *x;
+  struct prg_db *db;
+  struct prg_buf b;
+  lua_settop(L, 4);
+  db = prg_exec_resolve(L, &x);
+  o.isolation = luaL_optstring(L, 2, NULL);
+  o.readonly = lua_toboolean(L, 3);
+  o.deferrable = lua_toboolean(L, 4);
+  prg_buf_init(&b, 4096);
+  if (prg_dialect_begin(db->dialect, &o, &b, &err) != PRG_OK) {
+    prg_buf_fini(&b);
+    return prg_raise(L, err);
+  }
+  lua_pushlstring(L, b.data, b.len); /* may lose b on a memory error: 4 KiB */
+  prg_buf_fini(&b);
+  return 1;
+}
+
+/* core.describe(x, sql) -> { read, cursor, locks, keyword }: what the scanner
+** says of a statement */
+static int core_describe(lua_State *L) {
+  struct prg_exec *x;
+  struct prg_db *db = prg_exec_resolve(L, &x);
+  struct prg_sql *s = prg_sql_get(L, db, 2);
+  s->refs--; /* the cache keeps it */
+  lua_createtable(L, 0, 4);
+  lua_pushboolean(L, (s->stmt->flags & PRG_STMT_READ) != 0);
+  lua_setfield(L, -2, "read");
+  lua_pushboolean(L, (s->stmt->flags & PRG_STMT_CURSOR) != 0);
+  lua_setfield(L, -2, "cursor");
+  lua_pushboolean(L, s->scan.locking);
+  lua_setfield(L, -2, "locks");
+  lua_pushstring(L, s->scan.keyword);
+  lua_setfield(L, -2, "keyword");
+  return 1;
+}
+
+static const luaL_Reg verbs[] = {{"query", x_query},
+                                 {"first", x_first},
+                                 {"one", x_one},
+                                 {"value", x_value},
+                                 {"execute", x_execute},
+                                 {"execute_many", x_execute_many},
+                                 {"script", x_script},
+                                 {"ping", x_ping},
+                                 {NULL, NULL}};
+
+static const luaL_Reg functions[] = {{"control", core_control},
+                                     {"internal", core_internal},
+                                     {"begin_sql", core_begin_sql},
+                                     {"describe", core_describe},
+                                     {NULL, NULL}};
+
+int prg_call_open(lua_State *L) {
+  lua_createtable(L, 0, 8);
+  prg_set_functions(L, verbs);
+  lua_setfield(L, -2, "verbs");
+  prg_set_functions(L, functions);
+  return 0;
+}

@@ -1,0 +1,107 @@
+#include "driver/sqlite/sl_int.h"
+
+#include <string.h>
+
+static const struct prg_value *result_row(struct prg_result *base, size_t i) {
+  struct sl_result *r = (struct sl_result *)(void *)base;
+
+  return i < base->nrows ? r->values + i * r->ncols : NULL;
+}
+
+static void result_free(struct prg_result *base) {
+  struct sl_result *r = (struct sl_result *)(void *)base;
+
+  prg_arena_fini(&r->arena);
+  prg_free(r->values);
+  prg_free(r);
+}
+
+static const struct prg_result_ops result_ops = {result_row, result_free};
+
+struct sl_result *sl_result_new(size_t ncols) {
+  struct sl_result *r = prg_calloc(1, sizeof(*r));
+
+  if (r == NULL) return NULL;
+  r->base.ops = &result_ops;
+  r->base.affected = -1;
+  r->ncols = ncols;
+  prg_arena_init(&r->arena);
+  return r;
+}
+
+static bool grow(struct sl_result *r) {
+  size_t cap = r->cap == 0 ? 4 : r->cap * 2;
+  size_t row = r->ncols * sizeof(struct prg_value);
+  struct prg_value *values;
+
+  if (row == 0) row = 1;
+  if (cap > SIZE_MAX / row) return false;
+  values = prg_realloc(r->values, cap * row);
+  if (values == NULL) return false;
+  r->values = values;
+  r->cap = cap;
+  return true;
+}
+
+bool sl_result_add(struct sl_result *r, sqlite3_stmt *st,
+                   const unsigned char *classes) {
+  struct prg_value *row;
+
+  if (r->base.nrows == r->cap && !grow(r)) return false;
+  row = r->values + r->base.nrows * r->ncols;
+  for (size_t i = 0; i < r->ncols; i++) {
+    if (!sl_value_read(st, (int)i, (enum sl_class)classes[i], &r->arena,
+                       &row[i]))
+      return false;
+  }
+  r->base.nrows++;
+  r->base.bytes = r->cap * r->ncols * sizeof(struct prg_value) + r->arena.used;
+  return true;
+}
+
+/* Bytes that the names and types of the columns take. */
+static size_t names_size(sqlite3_stmt *st, int n) {
+  size_t size = 0;
+
+  for (int i = 0; i < n; i++) {
+    const char *name = sqlite3_column_name(st, i);
+    const char *decl = sqlite3_column_decltype(st, i);
+    size += name == NULL ? 1 : strlen(name) + 1;
+    size += decl == NULL ? 1 : strlen(decl) + 1;
+  }
+  return size;
+}
+
+int sl_describe(sqlite3_stmt *st, struct prg_desc **desc,
+                unsigned char **classes) {
+  int n = sqlite3_column_count(st);
+  char *p;
+
+  *desc = NULL;
+  *classes = NULL;
+  if (n == 0) return PRG_OK;
+  *classes = prg_calloc((size_t)n, 1);
+  *desc = prg_desc_new((size_t)n, names_size(st, n), &p);
+  if (*classes == NULL || *desc == NULL) {
+    prg_free(*classes);
+    prg_desc_unref(*desc);
+    *classes = NULL;
+    *desc = NULL;
+    return PRG_ERR;
+  }
+  for (int i = 0; i < n; i++) {
+    struct prg_column *col = &(*desc)->cols[i];
+    const char *name = sqlite3_column_name(st, i);
+    col->name.n = name == NULL ? 0 : strlen(name);
+    if (name != NULL) memcpy(p, name, col->name.n);
+    p[col->name.n] = '\0';
+    col->name.p = p;
+    p += col->name.n + 1;
+    (*classes)[i] =
+        (unsigned char)sl_class_of(sqlite3_column_decltype(st, i), p);
+    col->type = p;
+    col->oid = 0;
+    p += strlen(p) + 1;
+  }
+  return PRG_OK;
+}

@@ -1,0 +1,446 @@
+#include "driver/sqlite/sl_int.h"
+
+#include <ctype.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- declared types ------------------------------------------------------ */
+
+static const struct {
+  const char *name;
+  enum sl_class cl;
+} classes[] = {
+    {"bool", SL_C_BOOL},
+    {"boolean", SL_C_BOOL},
+    {"json", SL_C_JSON},
+    {"jsonb", SL_C_JSON},
+    {"json_text", SL_C_JSON},
+    {"numeric", SL_C_DECIMAL},
+    {"decimal", SL_C_DECIMAL},
+    {"real", SL_C_DOUBLE},
+    {"double", SL_C_DOUBLE},
+    {"double precision", SL_C_DOUBLE},
+    {"float", SL_C_DOUBLE},
+    {"timestamp", SL_C_STAMP},
+    {"datetime", SL_C_STAMP},
+    {"timestamp without time zone", SL_C_STAMP},
+    {"timestamptz", SL_C_STAMP_TZ},
+    {"timestamp with time zone", SL_C_STAMP_TZ},
+};
+
+/* "TIMESTAMP (6)  WITH time zone" gives "timestamp with time zone". */
+static void plain_name(const char *decl, char *out) {
+  char *start = out;
+  bool in_length = false;
+
+  for (; *decl != '\0'; decl++) {
+    if (*decl == '(') in_length = true;
+    if (!in_length) {
+      if (isspace((unsigned char)*decl)) {
+        if (out > start && out[-1] != ' ') *out++ = ' ';
+      } else {
+        *out++ = (char)tolower((unsigned char)*decl);
+      }
+    }
+    if (*decl == ')') {
+      in_length = false;
+      if (out > start && out[-1] != ' ') *out++ = ' ';
+    }
+  }
+  while (out > start && out[-1] == ' ') out--;
+  *out = '\0';
+}
+
+enum sl_class sl_class_of(const char *decl, char *name) {
+  if (decl == NULL) {
+    *name = '\0';
+    return SL_C_PLAIN;
+  }
+  plain_name(decl, name);
+  for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+    if (strcmp(name, classes[i].name) == 0) return classes[i].cl;
+  }
+  return SL_C_PLAIN;
+}
+
+/* ---- decimals ------------------------------------------------------------ */
+
+/* The shortest of 15 or 17 digits that reads back as `d`, in scientific form
+** ("-1.25e+20"), which has one digit before its point. */
+static void scientific(double d, char *out, size_t size) {
+  (void)snprintf(out, size, "%.14e", d);
+  if (strtod(out, NULL) != d) (void)snprintf(out, size, "%.16e", d);
+}
+
+/* The same for what a column of money has, without printf, which would take
+** longer than reading the row: at most six digits behind the point and fifteen in
+** all. A quotient of two exact numbers is rounded as a decimal that is read, so
+** equality means that the text stands for `d`. 0: none of those. */
+static size_t short_decimal(double d, char *out) {
+  static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
+  double a = fabs(d);
+  char digits[24];
+  int k = 0, n = 0, i;
+  int64_t whole;
+
+  if (!(a > 0 && a < 1e9)) return 0;
+  for (;; k++) {
+    if (k > 6) return 0;
+    whole = (int64_t)(a * powers[k] + 0.5);
+    if ((double)whole / powers[k] == a) break;
+  }
+  for (; whole > 0 || n <= k; whole /= 10)
+    digits[n++] = (char)('0' + whole % 10);
+  i = 0;
+  if (d < 0) out[i++] = '-';
+  while (n > 0) {
+    if (n == k) out[i++] = '.';
+    out[i++] = digits[--n];
+  }
+  out[i] = '\0';
+  return (size_t)i;
+}
+
+/* `d` as a decimal without an exponent. Room: DBL_MAX needs 310 characters, the
+** smallest number 345. */
+static size_t decimal_of(double d, char out[400]) {
+  char sci[40], digits[20];
+  size_t n = 0, len = 0;
+  long exp10;
+  const char *p = sci;
+
+  len = short_decimal(d, out);
+  if (len > 0) return len;
+  if (isinf(d)) {
+    return (size_t)snprintf(out, 400, "%s", d < 0 ? "-Infinity" : "Infinity");
+  }
+  scientific(d, sci, sizeof(sci));
+  if (*p == '-') out[len++] = *p++;
+  for (; *p != 'e'; p++) {
+    if (*p >= '0' && *p <= '9') digits[n++] = *p;
+  }
+  exp10 = strtol(p + 1, NULL, 10);
+  while (n > 1 && digits[n - 1] == '0') n--;
+  if (exp10 < 0) {
+    out[len++] = '0';
+    out[len++] = '.';
+    for (long i = -1; i > exp10; i--) out[len++] = '0';
+  }
+  for (size_t i = 0; i < n || (long)i <= exp10; i++) {
+    if (exp10 >= 0 && (long)i == exp10 + 1) out[len++] = '.';
+    out[len++] = i < n ? digits[i] : '0';
+  }
+  out[len] = '\0';
+  return len;
+}
+
+/* ---- timestamps ---------------------------------------------------------- */
+
+struct stamp {
+  int year, month, day, hour, minute, second, micro;
+  bool has_zone;
+  int offset; /* minutes east of UTC */
+};
+
+/* `n` digits at *p as a number, or -1; moves *p. */
+static int digits_at(const char **p, const char *end, int n) {
+  int v = 0;
+
+  if (end - *p < n) return -1;
+  for (int i = 0; i < n; i++) {
+    char ch = (*p)[i];
+    if (ch < '0' || ch > '9') return -1;
+    v = v * 10 + (ch - '0');
+  }
+  *p += n;
+  return v;
+}
+
+static bool eat(const char **p, const char *end, char ch) {
+  if (*p == end || **p != ch) return false;
+  ++*p;
+  return true;
+}
+
+static int days_in(int year, int month) {
+  static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+  return month == 2 && leap ? 29 : days[month - 1];
+}
+
+static bool read_date(const char **p, const char *end, struct stamp *t) {
+  t->year = digits_at(p, end, 4);
+  if (t->year < 1 || !eat(p, end, '-')) return false;
+  t->month = digits_at(p, end, 2);
+  if (t->month < 1 || t->month > 12 || !eat(p, end, '-')) return false;
+  t->day = digits_at(p, end, 2);
+  return t->day >= 1 && t->day <= days_in(t->year, t->month);
+}
+
+/* ".123": false when it has more than six digits and the rest is not zero. */
+static bool read_fraction(const char **p, const char *end, struct stamp *t) {
+  int scale = 100000, count = 0;
+
+  for (; *p < end && **p >= '0' && **p <= '9'; ++*p, count++) {
+    if (scale == 0 && **p != '0') return false;
+    t->micro += scale * (**p - '0');
+    scale /= 10;
+  }
+  return count > 0;
+}
+
+static bool read_time(const char **p, const char *end, struct stamp *t) {
+  t->hour = digits_at(p, end, 2);
+  if (t->hour < 0 || t->hour > 23 || !eat(p, end, ':')) return false;
+  t->minute = digits_at(p, end, 2);
+  if (t->minute < 0 || t->minute > 59) return false;
+  if (!eat(p, end, ':')) return true;
+  t->second = digits_at(p, end, 2);
+  if (t->second < 0 || t->second > 59) return false;
+  return !eat(p, end, '.') || read_fraction(p, end, t);
+}
+
+/* "Z", "+02", "+0200", "+02:00"; nothing is no zone. */
+static bool read_zone(const char **p, const char *end, struct stamp *t) {
+  int sign, hours, minutes = 0;
+
+  if (*p == end) return true;
+  t->has_zone = true;
+  if (eat(p, end, 'Z') || eat(p, end, 'z')) return *p == end;
+  sign = **p == '-' ? -1 : 1;
+  if (!eat(p, end, '+') && !eat(p, end, '-')) return false;
+  hours = digits_at(p, end, 2);
+  if (hours < 0 || hours > 15) return false;
+  if (*p != end) {
+    (void)eat(p, end, ':');
+    minutes = digits_at(p, end, 2);
+    if (minutes < 0 || minutes > 59) return false;
+  }
+  t->offset = sign * (hours * 60 + minutes);
+  return *p == end;
+}
+
+static bool read_stamp(const char *s, size_t n, struct stamp *t) {
+  const char *p = s, *end = s + n;
+
+  memset(t, 0, sizeof(*t));
+  return read_date(&p, end, t) && (eat(&p, end, ' ') || eat(&p, end, 'T')) &&
+         read_time(&p, end, t) && read_zone(&p, end, t);
+}
+
+static void next_day(struct stamp *t) {
+  if (++t->day <= days_in(t->year, t->month)) return;
+  t->day = 1;
+  if (++t->month <= 12) return;
+  t->month = 1;
+  t->year++;
+}
+
+static void previous_day(struct stamp *t) {
+  if (--t->day >= 1) return;
+  if (--t->month < 1) {
+    t->month = 12;
+    t->year--;
+  }
+  t->day = days_in(t->year, t->month);
+}
+
+/* Takes the offset off. False when the year leaves 1 to 9999. */
+static bool to_utc(struct stamp *t) {
+  int minute = t->hour * 60 + t->minute - t->offset;
+
+  if (minute < 0) {
+    previous_day(t);
+    minute += 24 * 60;
+  } else if (minute >= 24 * 60) {
+    next_day(t);
+    minute -= 24 * 60;
+  }
+  t->hour = minute / 60;
+  t->minute = minute % 60;
+  return t->year >= 1 && t->year <= 9999;
+}
+
+/* Is a text that is a timestamp in the six-digit form already? */
+static bool is_normal(const char *s, size_t n, bool utc) {
+  return n == (utc ? 27 : 26) && s[10] == 'T' && s[19] == '.' &&
+         (!utc || s[26] == 'Z');
+}
+
+/* The six-digit form of a timestamp; 0 when the text is not exactly one. */
+static size_t normal_stamp(const char *s, size_t n, bool utc, char *out,
+                           size_t size) {
+  struct stamp t;
+
+  if (n > 40 || !read_stamp(s, n, &t)) return 0;
+  /* Without a zone it is taken as UTC: SQLite's own CURRENT_TIMESTAMP is in UTC
+  ** and does not say so. */
+  if ((t.has_zone && !utc) || !to_utc(&t)) return 0;
+  if (is_normal(s, n, utc)) {
+    memcpy(out, s, n);
+    return n;
+  }
+  return (size_t)snprintf(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%06d%s",
+                          t.year, t.month, t.day, t.hour, t.minute, t.second,
+                          t.micro, utc ? "Z" : "");
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+static bool set_text(struct prg_value *v, enum prg_type type, const void *p,
+                     size_t n, struct prg_arena *a) {
+  v->type = type;
+  v->u.s.n = n;
+  v->u.s.p = prg_arena_dup(a, p == NULL ? "" : p, n);
+  return v->u.s.p != NULL;
+}
+
+static bool read_integer(sqlite3_int64 i, enum sl_class cl, struct prg_arena *a,
+                         struct prg_value *v) {
+  char text[24];
+
+  if (cl == SL_C_BOOL && (i == 0 || i == 1)) {
+    v->type = PRG_BOOL;
+    v->u.b = i != 0;
+  } else if (cl == SL_C_DOUBLE) {
+    v->type = PRG_DOUBLE;
+    v->u.d = (double)i;
+  } else if (cl == SL_C_DECIMAL) {
+    int n = snprintf(text, sizeof(text), "%lld", (long long)i);
+    return set_text(v, PRG_DECIMAL, text, (size_t)n, a);
+  } else {
+    v->type = PRG_INT;
+    v->wide = true;
+    v->u.i = i;
+  }
+  return true;
+}
+
+static bool read_double(double d, enum sl_class cl, struct prg_arena *a,
+                        struct prg_value *v) {
+  char text[400];
+
+  if (cl == SL_C_DECIMAL) {
+    size_t n = decimal_of(d, text);
+    return set_text(v, PRG_DECIMAL, text, n, a);
+  }
+  v->type = PRG_DOUBLE;
+  v->u.d = d;
+  return true;
+}
+
+static bool read_text(const char *p, size_t n, enum sl_class cl,
+                      struct prg_arena *a, struct prg_value *v) {
+  char stamp[64];
+  size_t len;
+
+  switch (cl) {
+    case SL_C_JSON:
+      return set_text(v, PRG_JSON, p, n, a);
+    case SL_C_DECIMAL:
+      return set_text(v, PRG_DECIMAL, p, n, a);
+    case SL_C_STAMP:
+    case SL_C_STAMP_TZ:
+      len = normal_stamp(p, n, cl == SL_C_STAMP_TZ, stamp, sizeof(stamp));
+      if (len > 0) return set_text(v, PRG_TEXT, stamp, len, a);
+      break;
+    default:
+      break;
+  }
+  return set_text(v, PRG_TEXT, p, n, a);
+}
+
+bool sl_value_read(sqlite3_stmt *st, int i, enum sl_class cl,
+                   struct prg_arena *a, struct prg_value *out) {
+  const void *p;
+
+  switch (sqlite3_column_type(st, i)) {
+    case SQLITE_INTEGER:
+      return read_integer(sqlite3_column_int64(st, i), cl, a, out);
+    case SQLITE_FLOAT:
+      return read_double(sqlite3_column_double(st, i), cl, a, out);
+    case SQLITE_TEXT:
+      /* NULL here: the conversion from UTF-16 had no memory. */
+      p = sqlite3_column_text(st, i);
+      if (p == NULL) return false;
+      return read_text(p, (size_t)sqlite3_column_bytes(st, i), cl, a, out);
+    case SQLITE_BLOB:
+      p = sqlite3_column_blob(st, i);
+      return set_text(out, PRG_BYTES, p, (size_t)sqlite3_column_bytes(st, i),
+                      a);
+    default:
+      out->type = PRG_NULL;
+      return true;
+  }
+}
+
+/* ---- binding ------------------------------------------------------------- */
+
+static struct prg_error *refuse(int i, const char *what, const char *hint) {
+  struct prg_error *e = prg_error_new(
+      PRG_K_USAGE, "parameter ?%d: %s cannot be stored in SQLite", i, what);
+  return prg_error_set(e, PRG_EF_HINT, hint);
+}
+
+static const char *type_name(enum prg_type t) {
+  switch (t) {
+    case PRG_LIST:
+      return "a list";
+    case PRG_RECORD:
+      return "a record";
+    case PRG_RANGE:
+      return "a range";
+    case PRG_MULTIRANGE:
+      return "a multirange";
+    case PRG_HSTORE:
+      return "an hstore";
+    default:
+      return "this value";
+  }
+}
+
+struct prg_error *sl_value_bind(sqlite3_stmt *st, int i,
+                                const struct prg_value *v, size_t *bytes) {
+  int rc;
+
+  switch (v->type) {
+    case PRG_NULL:
+      rc = sqlite3_bind_null(st, i);
+      break;
+    case PRG_BOOL:
+      rc = sqlite3_bind_int(st, i, v->u.b ? 1 : 0);
+      break;
+    case PRG_INT:
+      rc = sqlite3_bind_int64(st, i, v->u.i);
+      break;
+    case PRG_DOUBLE:
+      if (isnan(v->u.d))
+        return refuse(i, "NaN", "SQLite would store NULL in its place");
+      rc = sqlite3_bind_double(st, i, v->u.d);
+      break;
+    case PRG_TEXT:
+    case PRG_JSON:
+    case PRG_DECIMAL:
+      *bytes += v->u.s.n;
+      rc = sqlite3_bind_text64(st, i, v->u.s.p == NULL ? "" : v->u.s.p,
+                               v->u.s.n, SQLITE_STATIC, SQLITE_UTF8);
+      break;
+    case PRG_BYTES:
+      *bytes += v->u.s.n;
+      rc = sqlite3_bind_blob64(st, i, v->u.s.p == NULL ? "" : v->u.s.p,
+                               v->u.s.n, SQLITE_STATIC);
+      break;
+    default:
+      return refuse(i, type_name(v->type),
+                    "store it as JSON text: perigee.json(value)");
+  }
+  if (rc == SQLITE_OK) return NULL;
+  if (rc == SQLITE_NOMEM) return prg_error_oom();
+  return prg_error_new(rc == SQLITE_TOOBIG ? PRG_K_DATA : PRG_K_USAGE,
+                       "parameter ?%d: %s", i, sqlite3_errstr(rc));
+}

@@ -1,0 +1,113 @@
+/*
+** Dialects as data: what the SQL of one database looks like. A dialect is
+** constant and has no state; everything in src/sql takes one as its first
+** argument.
+*/
+#ifndef PRG_SQL_DIALECT_H
+#define PRG_SQL_DIALECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/status.h"
+
+/* What the text of a dialect may contain. */
+enum prg_lex {
+  PRG_LEX_DOLLAR_QUOTE = 1 << 0,   /* $$ … $$ and $tag$ … $tag$ */
+  PRG_LEX_E_STRING = 1 << 1,       /* E'…' has backslash escapes */
+  PRG_LEX_BACKSLASH = 1 << 2,      /* '…' and "…" have them too */
+  PRG_LEX_HASH_COMMENT = 1 << 3,   /* # to the end of the line */
+  PRG_LEX_NESTED_COMMENT = 1 << 4, /* slash-star comments nest */
+  PRG_LEX_BACKTICK = 1 << 5,       /* `name` */
+  PRG_LEX_BRACKET = 1 << 6,        /* [name] */
+  PRG_LEX_DQUOTE_STRING = 1 << 7,  /* "…" is a string */
+  PRG_LEX_DASH_BLANK = 1 << 8,     /* -- is a comment only before a blank */
+  PRG_LEX_CODE_COMMENT = 1 << 9,   /* slash-star-! comments are executed */
+  PRG_LEX_AT_VAR = 1 << 10,        /* @name is a variable of the session */
+  PRG_LEX_JSON_QMARK = 1 << 11,    /* ? ?| ?& @? are operators */
+  PRG_LEX_NATIVE_PARAM = 1 << 12,  /* @name, $name and :1 would be parameters of
+                                     the database's own: refused */
+  PRG_LEX_ATOMIC = 1 << 13 /* a body in CREATE FUNCTION begins with BEGIN
+                                     ATOMIC, not with BEGIN alone */
+};
+
+/* How parameters are written in the text that is sent. */
+enum prg_param_style {
+  PRG_PARAM_DOLLAR,   /* $1 */
+  PRG_PARAM_NUMBERED, /* ?1; ? when the text has them by position */
+  PRG_PARAM_QUESTION  /* ?, by position only */
+};
+
+enum prg_isolation {
+  PRG_ISO_READ_COMMITTED = 1 << 0,
+  PRG_ISO_REPEATABLE_READ = 1 << 1,
+  PRG_ISO_SERIALIZABLE = 1 << 2
+};
+
+/* What the first words of a statement say about it (see scan.h). */
+struct prg_verb {
+  const char *first;  /* upper case */
+  const char *second; /* NULL: any; of several rows the first that fits wins */
+  unsigned flags;     /* enum prg_scan_flag */
+};
+
+/* What a PRAGMA does; one that is not listed reads when it has no argument and
+** changes the session when it has one. */
+struct prg_pragma {
+  const char *name;  /* upper case */
+  unsigned bare;     /* flags without an argument */
+  unsigned argument; /* flags with one: name = value, name(value) */
+};
+
+struct prg_tx_options {
+  const char *isolation; /* "read_committed", "repeatable_read",
+                            "serializable", or NULL: the database's default */
+  bool readonly;
+  bool deferrable;
+};
+
+struct prg_dialect {
+  const char *name;
+  unsigned lex;     /* enum prg_lex */
+  char ident_quote; /* doubled inside a quoted name */
+  enum prg_param_style param;
+  int max_params;           /* of one statement; 0: no limit known here */
+  size_t max_ident;         /* longest name in bytes; 0: no limit. The server
+                               would cut a longer one silently */
+  const char *temp_schema;  /* upper case; a table in it is temporary;
+                               NULL: none */
+  const char *const *touch; /* functions that leave something behind in the
+                               session; upper case, ends with NULL */
+  const struct prg_verb *verbs; /* ends with first == NULL. What is not in it
+                                   is PRG_SCAN_UTILITY */
+  const struct prg_pragma *pragmas; /* ends with name == NULL; NULL: the
+                                       dialect has no PRAGMA */
+  unsigned isolation;               /* levels that exist; enum prg_isolation */
+  bool readonly, deferrable;        /* options of BEGIN that exist */
+  /* Appends the statement that begins a transaction; the options are checked
+  ** and `level` is the isolation level (0: not given). */
+  void (*begin)(unsigned level, const struct prg_tx_options *o,
+                struct prg_buf *out);
+};
+
+extern const struct prg_dialect prg_dialect_postgres;
+extern const struct prg_dialect prg_dialect_sqlite;
+extern const struct prg_dialect prg_dialect_mysql;
+
+/* "postgres", "sqlite", "mysql" (a driver's `dialect`); NULL when unknown. */
+const struct prg_dialect *prg_dialect_find(const char *name);
+
+/* Appends the statement that begins a transaction with these options (`o` may
+** be NULL). On MySQL it is two statements when a level is given, because the
+** level is not part of START TRANSACTION there. PRG_ERR and *err: kind usage
+** for an option or level that the database lacks, naming the option, its value
+** and what is allowed; kind resource without memory. Nothing is appended then.
+** SQLite: IMMEDIATE unless readonly, so that a transaction that reads first
+** cannot fail when it comes to write. */
+int prg_dialect_begin(const struct prg_dialect *d,
+                      const struct prg_tx_options *o, struct prg_buf *out,
+                      struct prg_error **err) PRG_MUSTCHECK;
+
+#endif

@@ -1,0 +1,70 @@
+/* MySQL 8 and MariaDB 10.5 and later. Source: MySQL 8.4 manual, chapters 11,
+** 14.14, 15; MariaDB knowledge base, "SQL Statements". */
+#include "sql/dialect.h"
+
+#include "sql/scan.h"
+
+enum {
+  CONTROL = PRG_SCAN_CONTROL | PRG_SCAN_UTILITY,
+  SESSION = PRG_SCAN_SESSION | PRG_SCAN_UTILITY,
+  READ = PRG_SCAN_READ | PRG_SCAN_UTILITY
+};
+
+static const struct prg_verb verbs[] = {
+    {"DELETE", NULL, 0},
+    {"UPDATE", NULL, 0},
+    {"BEGIN", NULL, CONTROL},
+    {"COMMIT", NULL, CONTROL},
+    {"RELEASE", NULL, CONTROL},
+    {"ROLLBACK", NULL, CONTROL},
+    {"SAVEPOINT", NULL, CONTROL},
+    {"START", "TRANSACTION", CONTROL},
+    {"XA", NULL, CONTROL},
+    {"SET", "GLOBAL", PRG_SCAN_UTILITY}, /* these are the server's */
+    {"SET", "PASSWORD", PRG_SCAN_UTILITY},
+    {"SET", "PERSIST", PRG_SCAN_UTILITY},
+    {"SET", "PERSIST_ONLY", PRG_SCAN_UTILITY},
+    {"DEALLOCATE", NULL, SESSION},
+    {"DROP", "PREPARE", SESSION},
+    {"HANDLER", NULL, SESSION},
+    {"LOCK", NULL, SESSION}, /* LOCK TABLES holds until UNLOCK */
+    {"PREPARE", NULL, SESSION},
+    {"SET", NULL, SESSION},
+    {"UNLOCK", NULL, SESSION},
+    {"USE", NULL, SESSION},
+    {"DESC", NULL, READ},
+    {"DESCRIBE", NULL, READ},
+    {"SHOW", NULL, READ},
+    {NULL, NULL, 0}};
+
+static const char *const touch[] = {"GET_LOCK", NULL};
+
+static void begin(unsigned level, const struct prg_tx_options *o,
+                  struct prg_buf *out) {
+  if (level == PRG_ISO_READ_COMMITTED)
+    prg_buf_adds(out, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; ");
+  else if (level == PRG_ISO_REPEATABLE_READ)
+    prg_buf_adds(out, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; ");
+  else if (level == PRG_ISO_SERIALIZABLE)
+    prg_buf_adds(out, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; ");
+  prg_buf_adds(out, "START TRANSACTION");
+  if (o->readonly) prg_buf_adds(out, " READ ONLY");
+}
+
+const struct prg_dialect prg_dialect_mysql = {
+    .name = "mysql",
+    .lex = PRG_LEX_BACKSLASH | PRG_LEX_HASH_COMMENT | PRG_LEX_BACKTICK |
+           PRG_LEX_DQUOTE_STRING | PRG_LEX_DASH_BLANK | PRG_LEX_CODE_COMMENT |
+           PRG_LEX_AT_VAR,
+    .ident_quote = '`',
+    .param = PRG_PARAM_QUESTION,
+    .max_params = 65535,
+    .max_ident = 0, /* 64 characters; the server refuses longer ones */
+    .temp_schema = NULL,
+    .touch = touch,
+    .verbs = verbs,
+    .isolation =
+        PRG_ISO_READ_COMMITTED | PRG_ISO_REPEATABLE_READ | PRG_ISO_SERIALIZABLE,
+    .readonly = true,
+    .deferrable = false,
+    .begin = begin};
