@@ -32,7 +32,7 @@ local only = {
 local foreign = {
   { "lua", "bind host" }, -- lua.h lualib.h lauxlib.h luaconf.h luajit.h
   { "lauxlib.h", "bind host" },
-  { "jansson", "bind" },
+  { "jansson", "bind driver/sqlite" },
   { "libpq", "driver/postgres" },
   { "postgres_ext.h", "driver/postgres" },
   { "pg_config", "driver/postgres" },

@@ -158,7 +158,7 @@ static struct prg_value of_list(struct prg_vlist *l, struct prg_value *items,
 }
 
 static void test_encode_lists(struct pg_catalog *cat) {
-  struct prg_vlist l, in1, in2;
+  struct prg_vlist l;
   struct prg_value null = {.type = PRG_NULL};
   struct prg_value texts[] = {of_string(PRG_TEXT, "a,b"),
                               of_string(PRG_TEXT, "NULL"),
@@ -166,28 +166,53 @@ static void test_encode_lists(struct pg_catalog *cat) {
                               of_string(PRG_TEXT, "\"\\"),
                               of_string(PRG_TEXT, ""),
                               of_string(PRG_TEXT, "x")};
-  expect(cat, 1009, of_list(&l, texts, 6),
+  expect(cat, 0, of_list(&l, texts, 6),
          "t:{\"a,b\",\"NULL\",NULL,\"\\\"\\\\\",\"\",x}");
   expect(cat, 0, of_list(&l, texts, 1), "t:{\"a,b\"}");
+  expect(cat, 1003, of_list(&l, texts, 1), "t:{\"a,b\"}"); /* name */
+  expect(cat, 1009, of_list(&l, texts, 6),
+         "b:000000010000000100000019" /* dimensions, flags, type */
+         "0000000600000001"           /* length, lower bound */
+         "00000003612c62000000044e554c4cffffffff00000002225c00000000"
+         "0000000178");
   expect(cat, 3802, of_list(&l, texts, 1),
          "usage: $3: a list is not a value of type jsonb; perigee.json() makes "
          "a document of it");
   expect(cat, 23, of_list(&l, texts, 1),
          "usage: $3: a list is not a value of type integer");
   struct prg_value ints[] = {of_int(1), of_double(2), of_int(3)};
-  expect(cat, 1007, of_list(&l, ints, 3), "t:{1,2,3}");
+  expect(cat, 1007, of_list(&l, ints, 3),
+         "b:0000000100000001000000170000000300000001"
+         "000000040000000100000004000000020000000400000003");
+  /* The server reads a number from a string. */
+  expect(cat, 1007, of_list(&l, texts + 5, 1), "t:{x}");
   expect(cat, 22, of_list(&l, ints, 3), "t:1 2 3");
   expect(cat, 1007, of_list(&l, ints, 0), "t:{}");
   struct prg_value big = of_int(1LL << 40);
   expect(cat, 1007, of_list(&l, &big, 1),
          "usage: $3: 1099511627776 is out of range for integer");
+}
+
+static void test_encode_nested(struct pg_catalog *cat) {
+  struct prg_vlist l, in1, in2;
+  struct prg_value ints[] = {of_int(1), of_double(2), of_int(3)};
   struct prg_value rows[] = {of_list(&in1, ints, 2), of_list(&in2, ints, 2)};
-  expect(cat, 1007, of_list(&l, rows, 2), "t:{{1,2},{1,2}}");
+  expect(cat, 1007, of_list(&l, rows, 2),
+         "b:0000000200000001000000170000000200000001"
+         "0000000200000001"
+         "00000004000000010000000400000002"
+         "00000004000000010000000400000002");
+  expect(cat, 1231, of_list(&l, rows, 2), "t:{{1,2},{1,2}}");
   int32_t lower[] = {0, -1};
   struct prg_value v = of_list(&l, rows, 2);
   l.ndim = 2;
   l.lower = lower;
-  expect(cat, 1007, v, "t:[0:1][-1:0]={{1,2},{1,2}}");
+  expect(cat, 1231, v, "t:[0:1][-1:0]={{1,2},{1,2}}");
+  expect(cat, 1005, v,
+         "b:0000000200000001000000150000000200000000"
+         "00000002ffffffff"
+         "000000020001000000020002"
+         "000000020001000000020002");
   in2.n = 1;
   expect(cat, 1007, of_list(&l, rows, 2),
          "usage: $3: the lists of an array must have the same length");
@@ -198,7 +223,11 @@ static void test_encode_lists(struct pg_catalog *cat) {
   expect(cat, 1007, of_list(&l, mixed, 2),
          "usage: $3: an array takes values or lists, not both");
   struct prg_value bytes = of_string(PRG_TEXT, "\x01z");
-  expect(cat, 1001, of_list(&l, &bytes, 1), "t:{\"\\\\x017a\"}");
+  expect(cat, 1001, of_list(&l, &bytes, 1),
+         "b:0000000100000001000000110000000100000001"
+         "00000002017a");
+  bytes.type = PRG_BYTES;
+  expect(cat, 0, of_list(&l, &bytes, 1), "t:{\"\\\\x017a\"}");
   struct prg_vlist deep[7];
   struct prg_value at = of_int(1), hold[7];
   for (int i = 0; i < 7; i++) {
@@ -281,6 +310,7 @@ static void test_encode(void) {
   test_encode_numbers(cat);
   test_encode_texts(cat);
   test_encode_lists(cat);
+  test_encode_nested(cat);
   test_encode_structs(cat);
   test_locale(cat);
   pg_catalog_free(cat);

@@ -555,6 +555,163 @@ static void test_old_query(void) {
   prg_buf_fini(&sql);
 }
 
+/* ---- arrays, which go in binary format ------------------------------------ */
+
+static const char *const array_types[] = {
+    "bool[]",         "int2[]",         "int4[]", "int8[]",    "oid[]",
+    "float4[]",       "float8[]",       "text[]", "varchar[]", "bpchar[]",
+    "citext[]",       "bytea[]",        "json[]", "jsonb[]",   "uuid[]",
+    "pg_temp.mood[]", "pg_temp.dom2[]", "name[]", "numeric[]"};
+
+static unsigned long array_seed;
+
+static unsigned roll(unsigned n) {
+  return check_random(&array_seed, n);
+}
+
+static void *room(struct prg_arena *a, size_t n) {
+  void *p = prg_arena_alloc(a, n + 1);
+  if (p == NULL) exit(1);
+  return p;
+}
+
+static struct prg_text some_text(struct prg_arena *a) {
+  static const char chars[] = "aZ09 ,\"\\{}()'\n\tNULL\xc3\xa9";
+  char *p = room(a, 24);
+  size_t n = 0;
+  for (unsigned left = roll(8); left > 0; left--) {
+    unsigned i = roll(sizeof chars - 1);
+    if ((unsigned char)chars[i] >= 0x80) i = sizeof chars - 3;
+    p[n++] = chars[i];
+    if ((unsigned char)chars[i] >= 0x80) p[n++] = chars[i + 1];
+  }
+  return roll(20) == 0 ? (struct prg_text){"NULL", 4} : (struct prg_text){p, n};
+}
+
+/* For an element of an integer type; now and then a whole double or a string. */
+static struct prg_value some_number(const char *type) {
+  int64_t i = roll(30000);
+  if (roll(50) == 0)
+    return (struct prg_value){.type = PRG_TEXT, .u.s = {"7", 1}};
+  if (strncmp(type, "int2", 4) != 0 && roll(2)) i *= 70000;
+  if (strncmp(type, "int8", 4) == 0 && roll(2)) i *= 3000000;
+  if (type[0] != 'o' && roll(2)) i = -i;
+  if (roll(9) == 0)
+    return (struct prg_value){.type = PRG_DOUBLE, .u.d = roll(99)};
+  return (struct prg_value){.type = PRG_INT, .u.i = i};
+}
+
+/* A value that an element of the type takes. */
+static struct prg_value some_item(const char *type, struct prg_arena *a) {
+  static const char *const docs[] = {"null", "[1, {\"a\": 2.50}]", "\"x\\\"\""};
+  struct prg_value v = {.type = PRG_NULL};
+  const char *doc = docs[roll(3)];
+  if (roll(6) == 0) return v;
+  if (strncmp(type, "bool", 4) == 0) {
+    v = (struct prg_value){.type = PRG_BOOL, .u.b = roll(2)};
+  } else if (strncmp(type, "float", 5) == 0 || strncmp(type, "num", 3) == 0) {
+    v = (struct prg_value){.type = PRG_DOUBLE, .u.d = roll(100000) / 64.0 - 99};
+    if (roll(9) == 0) v.u.d = 0.0 / 0.0;
+  } else if (strncmp(type, "bytea", 5) == 0) {
+    v = (struct prg_value){.type = PRG_BYTES, .u.s = some_text(a)};
+  } else if (strncmp(type, "json", 4) == 0) {
+    v = (struct prg_value){.type = PRG_JSON, .u.s = {doc, strlen(doc)}};
+  } else if (strncmp(type, "uuid", 4) == 0) {
+    static const char id[] =
+        "A0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+        "a0eebc999c0b4ef8bb6d6bb9bd380a11"
+        "{a0eebc99-9c0b4ef8-bb6d6bb9-bd380a11}";
+    static const size_t at[] = {0, 36, 68, 105};
+    unsigned i = roll(20) == 0 ? 2 : roll(2);
+    v = (struct prg_value){.type = PRG_TEXT,
+                           .u.s = {id + at[i], at[i + 1] - at[i]}};
+  } else if (strstr(type, "mood") != NULL) {
+    v = (struct prg_value){.type = PRG_TEXT, .u.s = {"b c", roll(2) * 3}};
+  } else if (strstr(type, "int") != NULL || strstr(type, "dom") != NULL ||
+             strncmp(type, "oid", 3) == 0) {
+    v = some_number(type);
+  } else {
+    v = (struct prg_value){.type = PRG_TEXT, .u.s = some_text(a)};
+  }
+  return v;
+}
+
+static struct prg_vlist *some_list(const char *type, int ndim,
+                                   const size_t *dim, struct prg_arena *a) {
+  struct prg_vlist *l = room(a, sizeof *l);
+  *l = (struct prg_vlist){.n = dim[0], .ndim = ndim};
+  l->items = room(a, dim[0] * sizeof *l->items);
+  for (size_t i = 0; i < l->n; i++)
+    if (ndim > 1)
+      l->items[i] = (struct prg_value){
+          .type = PRG_LIST, .u.list = some_list(type, ndim - 1, dim + 1, a)};
+    else
+      l->items[i] = some_item(type, a);
+  return l;
+}
+
+/* The server's text of `v`, sent as type `oid` (0: as a literal). */
+static char *text_of(const char *sql, uint32_t oid, const struct prg_value *v,
+                     int *format) {
+  struct prg_arena arena;
+  struct prg_error *err = NULL;
+  struct pg_param p;
+  prg_arena_init(&arena);
+  int rc = pg_encode(cat, (struct pg_target){oid, 0}, v, &arena, &p, &err);
+  if (!CHECK(rc == PRG_OK)) {
+    fprintf(stderr, "  %s: %s\n", sql, prg_error_message(err));
+    prg_error_unref(err);
+    prg_arena_fini(&arena);
+    return prg_strdup("");
+  }
+  *format = p.format;
+  PGresult *res = must(
+      PQexecParams(conn, sql, 1, NULL, &p.data, &p.len, &p.format, 0), sql);
+  char *text = prg_strdup(PQntuples(res) == 1 ? PQgetvalue(res, 0, 0) : "");
+  PQclear(res);
+  prg_arena_fini(&arena);
+  return text;
+}
+
+static bool test_array_of(const char *type) {
+  static const int32_t lower[] = {-3, 0, 7};
+  struct prg_arena arena;
+  struct prg_buf sql;
+  size_t dim[3];
+  int ndim = 1 + (int)roll(3), binary, text;
+  prg_arena_init(&arena);
+  prg_buf_init(&sql, 0);
+  prg_buf_addf(&sql, "SELECT NULL::%s", type);
+  PGresult *res = run(sql.data, PG_TEXT_FORMAT);
+  uint32_t oid = PQftype(res, 0);
+  PQclear(res);
+  know(oid);
+  for (int i = 0; i < ndim; i++) dim[i] = roll(12) == 0 ? 0 : 1 + roll(4);
+  struct prg_value v = {.type = PRG_LIST,
+                        .u.list = some_list(type, ndim, dim, &arena)};
+  if (roll(2)) v.u.list->lower = lower;
+  prg_buf_reset(&sql);
+  prg_buf_addf(&sql, "SELECT ($1::%s)::text", type);
+  char *a = text_of(sql.data, oid, &v, &binary);
+  char *b = text_of(sql.data, 0, &v, &text);
+  if (!CHECK_STR(a, b)) fprintf(stderr, "  %s\n", type);
+  prg_free(a);
+  prg_free(b);
+  prg_buf_fini(&sql);
+  prg_arena_fini(&arena);
+  return binary == PG_BINARY_FORMAT;
+}
+
+/* What goes in binary means the same as its literal. */
+static void test_arrays(void) {
+  long rounds = check_rounds(100), binary = 0;
+  array_seed = check_seed();
+  size_t n = sizeof array_types / sizeof array_types[0];
+  for (long round = 0; round < rounds; round++)
+    for (size_t i = 0; i < n; i++) binary += test_array_of(array_types[i]);
+  CHECK(binary > rounds * (long)n / 2);
+}
+
 int main(void) {
   const char *info = getenv("PERIGEE_TEST_POSTGRES");
   if (info == NULL || info[0] == '\0') {
@@ -571,6 +728,7 @@ int main(void) {
   for (size_t i = 0; i < sizeof setup / sizeof setup[0]; i++) command(setup[i]);
   RUN(test_literals);
   RUN(test_random);
+  RUN(test_arrays);
   RUN(test_special);
   RUN(test_zero_byte);
   RUN(test_old_query);

@@ -186,6 +186,83 @@ static void test_batch_refused(struct bed *b) {
   expect(b, "drop table br", "ok");
 }
 
+/* ---- how parameters are declared ---------------------------------------- */
+
+static struct prg_req *typed(struct bed *b, const char *sql, int n,
+                             const unsigned char *how,
+                             const struct prg_value *params) {
+  struct prg_req *req = new_req(PRG_REQ_QUERY, sql, n);
+  req->stmt->typed = (unsigned char *)prg_memdup(how, (size_t)n);
+  req->params = params;
+  submit(b, req);
+  return req;
+}
+
+static void expect_typed(struct bed *b, const char *sql, unsigned char how,
+                         struct prg_value v, const char *want) {
+  struct prg_req *req = typed(b, sql, 1, &how, &v);
+  const char *got =
+      req->error == NULL ? cell(req, 0, 0) : prg_error_message(req->error);
+  if (!CHECK_STR(got, want)) fprintf(stderr, "  %s\n", sql);
+  prg_req_free(req);
+}
+
+/* An inferred parameter has the type of its place whatever the value is. */
+static void test_typed(struct bed *b) {
+  const char *sql = "select pg_typeof(coalesce($1, 1::int8))::text";
+  struct prg_value d = {.type = PRG_DOUBLE, .u.d = 3.5};
+  expect_typed(b, sql, 1, v_int(7), "bigint");
+  expect_typed(b, sql, 0, v_int(7), "bigint");
+  expect_typed(b, sql, 0, v_text("7"), "bigint");
+  expect_typed(b, sql, 0, (struct prg_value){.type = PRG_NULL}, "bigint");
+  expect_typed(b, sql, 1, d, "double precision");
+  expect_typed(b, sql, 0, d,
+               "$1: 3.5 is not a whole number, which bigint takes");
+  d.u.d = 3;
+  expect_typed(b, sql, 0, d, "bigint");
+  sql = "select pg_typeof(coalesce($1, 1::int2))::text";
+  expect_typed(b, sql, 0, v_int(7), "smallint");
+  expect_typed(b, sql, 0, v_int(70000),
+               "$1: 70000 is out of range for smallint");
+  expect_typed(b, sql, 1, v_int(70000), "integer");
+  sql = "select pg_typeof(coalesce($1, 'a'::text))::text";
+  expect_typed(b, sql, 0, v_int(7), "text");
+}
+
+/* libpq takes a description of so many parameters for garbage. */
+static void test_many_params(struct bed *b) {
+  enum { MANY = 40000 };
+  struct prg_buf sql;
+  struct prg_req *req = NULL;
+  prg_buf_init(&sql, 0);
+  prg_buf_adds(&sql, "insert into many select count(*) from (values ($1::int)");
+  for (int i = 2; i <= MANY; i++) prg_buf_addf(&sql, ",($%d)", i);
+  prg_buf_adds(&sql, ") v returning n, 1.5, array[1,2]");
+  expect(b, "create temp table many (n int)", "ok");
+  for (int way = 0; way < 3; way++) {
+    size_t nsets = way == 2 ? 3 : 1;
+    struct prg_value *p;
+    prg_req_free(req);
+    req = new_req(way == 2 ? PRG_REQ_BATCH : PRG_REQ_QUERY, sql.data, MANY);
+    if (way == 1) req->stmt->typed = prg_calloc(MANY, 1);
+    p = prg_arena_alloc(&req->arena, nsets * MANY * sizeof *p);
+    for (size_t i = 0; i < nsets * MANY; i++) p[i] = v_int((int64_t)i);
+    req->params = p;
+    req->params_owned = true;
+    req->nsets = nsets;
+    submit(b, req);
+    if (!CHECK_STR(why(req), "ok") || way == 2) continue;
+    CHECK_STR(cell(req, 0, 0), "40000");
+    CHECK_STR(cell(req, 0, 1), "1.5");
+    CHECK_STR(cell(req, 0, 2), "list of 2");
+  }
+  if (req->result != NULL) CHECK(req->result->affected == 3);
+  prg_req_free(req);
+  prg_buf_fini(&sql);
+  expect_cell(b, "select sum(n) from many", "200000");
+  expect(b, "drop table many", "ok");
+}
+
 /* ---- cancelling and giving up ------------------------------------------- */
 
 static void test_cancel(struct bed *b) {
@@ -457,6 +534,8 @@ int main(int argc, char **argv) {
   WITH(test_batch, &b);
   WITH(test_batch_big, &b);
   WITH(test_batch_refused, &b);
+  WITH(test_typed, &b);
+  WITH(test_many_params, &b);
   WITH(test_cancel, &b);
   WITH(test_cancel_in_tx, &b);
   WITH(test_abandon, &b);

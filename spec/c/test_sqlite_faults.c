@@ -147,8 +147,13 @@ static void test_cache(void) {
   close_db(&d);
 }
 
+static struct prg_value items[] = {{.type = PRG_INT, .u.i = 2},
+                                   {.type = PRG_NULL}};
+static struct prg_vlist list = {.n = 2, .items = items};
+static const struct prg_value list_value = {.type = PRG_LIST, .u.list = &list};
+
 static struct prg_req *any_kind(int kind, long n) {
-  char sql[80];
+  char sql[120];
   struct prg_req *r;
   snprintf(sql, sizeof(sql), "select a, b from t where a < %ld", n + 5);
   switch (kind) {
@@ -170,6 +175,24 @@ static struct prg_req *any_kind(int kind, long n) {
     case 5:
       return make(PRG_REQ_QUERY, "insert into t (a) values (1, 2)",
                   PRG_STMT_VALUES, 0);
+    case 6:
+      r = make(PRG_REQ_BATCH, "insert into u values (7), (8) returning a, 'x'",
+               PRG_STMT_VALUES, 0);
+      r->nsets = 3;
+      r->collect = true;
+      return r;
+    case 7:
+      snprintf(sql, sizeof(sql),
+               "select %ld from t where 2 in (select value from "
+               "perigee_list(?1))",
+               n);
+      r = make(PRG_REQ_QUERY, sql, PRG_STMT_READ, 1);
+      r->params = &list_value;
+      return r;
+    case 8:
+      snprintf(sql, sizeof(sql), "select perigee_json_contains('[%ld]', '%ld')",
+               n, n);
+      return make(PRG_REQ_QUERY, sql, PRG_STMT_READ, 0);
     default:
       return make(PRG_REQ_RESET, NULL, 0, 0);
   }
@@ -201,10 +224,10 @@ static void test_memory(void) {
   run(c, "create table t (a numeric, b timestamp)");
   run(c, "create table u (a)");
   run(c, "insert into t values (1.5, '2026-01-01 00:00:00'), (2, 'x')");
-  for (int kind = 0; kind < 7; kind++) {
+  for (int kind = 0; kind < 10; kind++) {
     long n = 1;
     while (n < 200 && !fail_nth(c, kind, n)) n++;
-    CHECK(n < 200 && (n > 1 || kind == 6));
+    CHECK(n < 200 && (n > 1 || kind == 9));
     CHECK(c->tx == PRG_TX_IDLE);
     CHECK(int_of(c, "select count(*) from t") == 2);
   }

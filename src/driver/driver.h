@@ -66,8 +66,12 @@ struct prg_stmt {
   uint64_t hash;
   unsigned flags; /* enum prg_stmt_flag */
   int nparams;
-  enum prg_lane lane; /* which lane it needs: a guess by flags, corrected by
+  enum prg_lane lane;   /* which lane it needs: a guess by flags, corrected by
                          what a driver with PRG_F_LANES found out */
+  unsigned char *typed; /* owned; nparams bytes, or NULL (SQL of the user's): 1,
+                           the parameter is declared with the type of its value;
+                           0, the database infers the type from where the
+                           parameter stands */
 };
 
 /* Copies `sql`. NULL without memory. One reference. */
@@ -114,6 +118,10 @@ struct prg_req {
   bool params_owned;
   struct prg_value few[2]; /* copies of so few need nothing of the arena */
 
+  bool
+      collect; /* BATCH, with PRG_F_COLLECT: the rows of all sets in one result,
+                   in the order of the sets */
+
   size_t max_rows; /* QUERY: deliver no more than this; 0: all. When there
                        are more rows, the result has `truncated` set, and
                        the rest is discarded behind the owner's back */
@@ -152,6 +160,10 @@ struct prg_req {
 struct prg_req *prg_req_new(enum prg_req_kind kind, struct prg_stmt *stmt);
 /* Copies the parameters into the request. PRG_ERR: no memory. */
 int prg_req_own_params(struct prg_req *req) PRG_MUSTCHECK;
+/* Gives values their own copies of what they point to, in `a`. PRG_ERR: no
+** memory, and some still point elsewhere. */
+int prg_values_own(struct prg_arena *a, struct prg_value *values,
+                   size_t n) PRG_MUSTCHECK;
 /* The owner is done with it, in any state: a queued request is taken out, one
 ** in flight becomes a ghost (it is cancelled, its rows are discarded, its
 ** neighbours do not notice), a finished one is freed. The pointer is dead. Not
@@ -229,11 +241,12 @@ struct prg_conn {
 enum prg_feature {
   PRG_F_PIPELINE = 1 << 0, /* several requests in flight */
   PRG_F_CANCEL = 1 << 1, /* cancel() stops what runs and keeps the connection */
-  PRG_F_INTERLEAVE = 1 << 2, /* a paused stream leaves the connection usable */
-  PRG_F_CURSOR = 1 << 3,     /* DECLARE … CURSOR, FETCH, CLOSE */
-  PRG_F_LANES = 1 << 4,      /* one writer and n readers */
-  PRG_F_LAST_ID = 1 << 5,    /* results carry last_id */
-  PRG_F_CURSOR_HOLD = 1 << 6 /* DECLARE … WITH HOLD outside a transaction */
+  PRG_F_INTERLEAVE = 1 << 2,  /* a paused stream leaves the connection usable */
+  PRG_F_CURSOR = 1 << 3,      /* DECLARE … CURSOR, FETCH, CLOSE */
+  PRG_F_LANES = 1 << 4,       /* one writer and n readers */
+  PRG_F_LAST_ID = 1 << 5,     /* results carry last_id */
+  PRG_F_CURSOR_HOLD = 1 << 6, /* DECLARE … WITH HOLD outside a transaction */
+  PRG_F_COLLECT = 1 << 7      /* prg_req.collect */
 };
 
 /* What a handle is opened with: URL and options merged and checked. */

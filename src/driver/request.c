@@ -113,6 +113,13 @@ static int own_value(struct prg_arena *a, struct prg_value *v) {
   return PRG_OK;
 }
 
+int prg_values_own(struct prg_arena *a, struct prg_value *values, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    if (own_value(a, &values[i]) != PRG_OK) return PRG_ERR;
+  }
+  return PRG_OK;
+}
+
 int prg_req_own_params(struct prg_req *req) {
   size_t n = req->stmt == NULL ? 0 : (size_t)req->stmt->nparams * req->nsets;
   int rc;

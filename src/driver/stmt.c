@@ -37,5 +37,6 @@ struct prg_stmt *prg_stmt_ref(struct prg_stmt *s) {
 void prg_stmt_unref(struct prg_stmt *s) {
   if (s == NULL || --s->refs > 0) return;
   prg_free(s->sql);
+  prg_free(s->typed);
   prg_free(s);
 }

@@ -295,7 +295,8 @@ size_t mk_answer_rows(const struct mk_run *r) {
   }
 }
 
-/* What the rule says about the rest. A batch counts each set. */
+/* What the rule says about the rest. A batch counts each set; when it collects
+** rows, the rule's are those of all sets. */
 static void fill_counts(struct prg_result *res, const struct prg_req *req,
                         const struct mk_run *r) {
   const struct mk_rule *rule = r->rule;
@@ -303,7 +304,7 @@ static void fill_counts(struct prg_result *res, const struct prg_req *req,
   res->affected = has_rows ? (int64_t)mk_answer_rows(r) : -1;
   if (rule == NULL) return;
   if (rule->affected >= 0) res->affected = rule->affected;
-  if (req->kind == PRG_REQ_BATCH && res->affected >= 0)
+  if (req->kind == PRG_REQ_BATCH && !req->collect && res->affected >= 0)
     res->affected *= (int64_t)req->nsets;
   res->has_last_id = rule->has_last_id;
   res->last_id = rule->last_id;

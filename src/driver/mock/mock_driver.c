@@ -43,6 +43,7 @@ static const struct {
     {"lanes", PRG_F_LANES},
     {"last_id", PRG_F_LAST_ID},
     {"cursor_hold", PRG_F_CURSOR_HOLD},
+    {"collect", PRG_F_COLLECT},
 };
 
 /* "interleave,no_cancel": each name switches one bit on or, with no_, off. */
@@ -438,7 +439,7 @@ static struct prg_result *answer(struct mk_conn *m, struct prg_req *req,
   size_t limit = 0;
   if (req->kind == PRG_REQ_QUERY) limit = req->max_rows;
   if (req->kind == PRG_REQ_STREAM) limit = req->chunk > 0 ? req->chunk : 500;
-  if (req->kind == PRG_REQ_BATCH) n = 0;
+  if (req->kind == PRG_REQ_BATCH && !req->collect) n = 0;
   bool cut = limit > 0 && n > limit;
   struct prg_result *res = mk_answer_slice(req, r, 0, cut ? limit : n, err);
   if (res == NULL) return NULL;

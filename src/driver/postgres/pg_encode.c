@@ -1,6 +1,6 @@
 /*
-** Values to parameters. Numbers, booleans, bytes and texts go in binary format
-** with their length; everything else is written as the text that the server's
+** Values to parameters. Numbers, booleans, bytes, texts and arrays of these go
+** in binary format with their length; everything else is written as the text that the server's
 ** input function reads (a literal without its SQL quotes). What a type cannot
 ** take is refused here, before anything is sent, with the parameter's number.
 */
@@ -280,12 +280,17 @@ static int put_level(struct enc *e, const struct array *a, int level,
   return PRG_OK;
 }
 
+static bool is_empty(const struct array *a) {
+  for (int i = 0; i < a->ndim; i++)
+    if (a->dim[i] == 0) return true;
+  return false;
+}
+
 static int put_array(struct enc *e, const struct pg_type *t,
                      const struct prg_vlist *l, struct prg_buf *b) {
   struct array a = {.elem = pg_type_find(e->cat, t->elem)};
   if (measure(e, l, &a) != PRG_OK) return PRG_ERR;
-  bool empty = false;
-  for (int i = 0; i < a.ndim; i++) empty = empty || a.dim[i] == 0;
+  bool empty = is_empty(&a);
   if (l->lower != NULL && l->ndim == a.ndim && !empty) {
     for (int i = 0; i < a.ndim; i++) {
       long long lower = l->lower[i];
@@ -599,14 +604,16 @@ static int set_binary(struct enc *e, uint64_t u, int size,
   return PRG_OK;
 }
 
+static int int_size(enum pg_codec codec) {
+  if (codec == PG_C_INT2) return 2;
+  return codec == PG_C_INT8 || codec == PG_C_XID8 ? 8 : 4;
+}
+
 static int set_int(struct enc *e, const struct pg_type *t,
                    const struct prg_value *v, struct pg_param *out) {
   int64_t i;
   if (check_int(e, t, v, &i) != PRG_OK) return PRG_ERR;
-  int size = t->codec == PG_C_INT2                            ? 2
-             : t->codec == PG_C_INT8 || t->codec == PG_C_XID8 ? 8
-                                                              : 4;
-  return set_binary(e, (uint64_t)i, size, out);
+  return set_binary(e, (uint64_t)i, int_size(t->codec), out);
 }
 
 static int set_float(struct enc *e, const struct pg_type *t,
@@ -678,6 +685,189 @@ static int set_string(struct enc *e, const struct pg_type *t,
   return set_text(e, s, out);
 }
 
+/* ---- arrays in binary format ---------------------------------------------- */
+
+/* They are written straight into one buffer. What is not an ordinary list of
+** ordinary values ends with PRG_AGAIN: the literal says what is wrong with it, or
+** the server reads it from there. */
+
+/* Is the binary form of an element at hand? */
+static bool has_binary_items(const struct pg_type *elem) {
+  switch ((int)elem->codec) {
+    case PG_C_BOOL:
+    case PG_C_INT2:
+    case PG_C_INT4:
+    case PG_C_INT8:
+    case PG_C_OID:
+    case PG_C_FLOAT4:
+    case PG_C_FLOAT8:
+    case PG_C_BYTEA:
+    case PG_C_JSON:
+    case PG_C_JSONB:
+    case PG_C_UUID:
+      return true;
+    case PG_C_TEXT: /* see set_string */
+      return elem->oid != OID_NAME && elem->oid != OID_XML && !is_open(elem);
+  }
+  return false;
+}
+
+/* The `size` last bytes of `u`. */
+static void put_big_endian(char *p, uint64_t u, int size) {
+  for (int i = size - 1; i >= 0; i--) {
+    p[i] = (char)(u & 0xff);
+    u >>= 8;
+  }
+}
+
+static void add_number(struct prg_buf *b, uint64_t u, int size) {
+  char *p = prg_buf_space(b, (size_t)size);
+  if (p != NULL) put_big_endian(p, u, size);
+}
+
+/* An element of fixed size: its length and its bytes. */
+static int add_fixed(struct prg_buf *b, uint64_t u, int size) {
+  char *p = prg_buf_space(b, 4 + (size_t)size);
+  if (p == NULL) return PRG_OK;
+  put_big_endian(p, (uint64_t)size, 4);
+  put_big_endian(p + 4, u, size);
+  return PRG_OK;
+}
+
+static int add_float(struct enc *e, const struct pg_type *t,
+                     const struct prg_value *v, struct prg_buf *b) {
+  double d;
+  uint64_t u8;
+  uint32_t u4;
+  if (check_float(e, t, v, &d) != PRG_OK) return PRG_ERR;
+  if (t->codec == PG_C_FLOAT8) {
+    memcpy(&u8, &d, sizeof u8);
+    return add_fixed(b, u8, 8);
+  }
+  float f = (float)d;
+  memcpy(&u4, &f, sizeof u4);
+  return add_fixed(b, u4, 4);
+}
+
+static int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = (char)(c | 0x20);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* With its hyphens in the usual places, or with none. */
+static int add_uuid(struct prg_text s, struct prg_buf *b) {
+  unsigned char id[16];
+  size_t n = 0;
+  bool hyphens = s.n == 36;
+  if (!hyphens && s.n != 32) return PRG_AGAIN;
+  for (size_t i = 0; i < s.n; i += 2) {
+    if (hyphens && (i == 8 || i == 13 || i == 18 || i == 23) && s.p[i++] != '-')
+      return PRG_AGAIN;
+    int high = hex_digit(s.p[i]), low = hex_digit(s.p[i + 1]);
+    if (high < 0 || low < 0) return PRG_AGAIN;
+    id[n++] = (unsigned char)(high << 4 | low);
+  }
+  add_number(b, sizeof id, 4);
+  prg_buf_add(b, id, sizeof id);
+  return PRG_OK;
+}
+
+/* Texts: the length, for jsonb a version, and what the literal has. */
+static int add_text(struct enc *e, const struct pg_type *t,
+                    const struct prg_value *v, struct prg_buf *b) {
+  size_t start = b->len;
+  add_number(b, 0, 4);
+  if (t->codec == PG_C_JSONB) prg_buf_addc(b, 1);
+  int rc = put_any(e, t, v, b);
+  if (rc == PRG_OK && !b->failed)
+    put_big_endian(b->data + start, b->len - start - 4, 4);
+  return rc;
+}
+
+/* `t` is a base type. */
+static int add_item(struct enc *e, const struct pg_type *t,
+                    const struct prg_value *v, struct prg_buf *b) {
+  bool number = v->type == PRG_INT || v->type == PRG_DOUBLE;
+  int64_t i;
+  switch ((int)t->codec) {
+    case PG_C_BOOL:
+      return v->type == PRG_BOOL ? add_fixed(b, v->u.b, 1) : PRG_AGAIN;
+    case PG_C_INT2:
+    case PG_C_INT4:
+    case PG_C_INT8:
+    case PG_C_OID:
+      if (!number) return PRG_AGAIN;
+      if (check_int(e, t, v, &i) != PRG_OK) return PRG_ERR;
+      return add_fixed(b, (uint64_t)i, int_size(t->codec));
+    case PG_C_FLOAT4:
+    case PG_C_FLOAT8:
+      return number ? add_float(e, t, v, b) : PRG_AGAIN;
+    case PG_C_UUID:
+      return v->type == PRG_TEXT ? add_uuid(v->u.s, b) : PRG_AGAIN;
+    case PG_C_BYTEA:
+      if (v->type != PRG_TEXT && v->type != PRG_BYTES) return PRG_AGAIN;
+      add_number(b, v->u.s.n, 4);
+      prg_buf_add(b, v->u.s.p, v->u.s.n);
+      return PRG_OK;
+    default:
+      return v->type < PRG_LIST ? add_text(e, t, v, b) : PRG_AGAIN;
+  }
+}
+
+static int add_level(struct enc *e, const struct array *a, int level,
+                     const struct prg_vlist *l, struct prg_buf *b) {
+  bool inner = level + 1 < a->ndim;
+  if (l->n != a->dim[level]) return PRG_AGAIN;
+  for (size_t i = 0; i < l->n; i++) {
+    const struct prg_value *v = &l->items[i];
+    int rc = PRG_OK;
+    if (inner)
+      rc = v->type == PRG_LIST ? add_level(e, a, level + 1, v->u.list, b)
+                               : PRG_AGAIN;
+    else if (v->type == PRG_NULL)
+      add_number(b, UINT32_MAX, 4);
+    else
+      rc = add_item(e, a->elem, v, b);
+    if (rc != PRG_OK) return rc;
+  }
+  return PRG_OK;
+}
+
+/* The header says that there may be NULLs; the server looks for itself. */
+static int add_array(struct enc *e, const struct pg_type *t,
+                     const struct prg_vlist *l, struct prg_buf *b) {
+  struct array a = {.elem = pg_type_find(e->cat, t->elem)};
+  if (measure(e, l, &a) != PRG_OK) return PRG_ERR;
+  a.elem = pg_type_base(e->cat, a.elem);
+  if (is_empty(&a)) return PRG_AGAIN;
+  add_number(b, (uint64_t)a.ndim, 4);
+  add_number(b, 1, 4);
+  add_number(b, t->elem, 4);
+  for (int i = 0; i < a.ndim; i++) {
+    int lower = l->lower != NULL && l->ndim == a.ndim ? l->lower[i] : 1;
+    if (a.dim[i] > INT32_MAX) return PRG_AGAIN;
+    add_number(b, a.dim[i], 4);
+    add_number(b, (uint64_t)(int64_t)lower, 4);
+  }
+  return add_level(e, &a, 0, l, b);
+}
+
+static int set_array(struct enc *e, const struct pg_type *t,
+                     const struct prg_value *v, struct pg_param *out) {
+  const struct pg_type *elem = pg_type_find(e->cat, t->elem);
+  if (!has_binary_items(pg_type_base(e->cat, elem)))
+    return set_literal(e, t, v, out);
+  struct prg_buf b;
+  prg_buf_init(&b, 0);
+  int rc = add_array(e, t, v->u.list, &b);
+  if (rc == PRG_OK && b.failed) rc = refuse_memory(e);
+  if (rc == PRG_OK) rc = set_text(e, (struct prg_text){b.data, b.len}, out);
+  out->format = PG_BINARY_FORMAT;
+  prg_buf_fini(&b);
+  return rc == PRG_AGAIN ? set_literal(e, t, v, out) : rc;
+}
+
 static int set_any(struct enc *e, const struct pg_type *t,
                    const struct prg_value *v, struct pg_param *out) {
   struct limits l;
@@ -699,6 +889,9 @@ static int set_any(struct enc *e, const struct pg_type *t,
     case PRG_DECIMAL:
     case PRG_JSON:
       return set_string(e, t, v, out);
+    case PRG_LIST:
+      if (t->codec == PG_C_ARRAY) return set_array(e, t, v, out);
+      break;
   }
   return set_literal(e, t, v, out);
 }

@@ -8,6 +8,10 @@
 
 enum {
   MAX_PARAMS = PQ_QUERY_PARAM_MAX_LIMIT,
+  /* libpq takes some messages for garbage when they have more than 30,000
+  ** bytes, and in many versions ParameterDescription is one of them: 4 bytes a
+  ** parameter. A statement with more than this is never described. */
+  MAX_DESCRIBED = 7000,
   /* The server refuses messages of 1 GiB and drops the connection. */
   MAX_MESSAGE = 0x3fff0000,
   CALM_RUNS = 3,       /* so often within max_rows: no more row by row */
@@ -163,10 +167,12 @@ static Oid unite(Oid a, Oid b) {
 ** nothing means 0, so that the same values always give the same types. */
 static void declare(struct pg_conn *c) {
   const struct prg_req *req = c->req;
+  const unsigned char *typed = req->stmt->typed;
   size_t n = (size_t)req->stmt->nparams;
   for (size_t i = 0; i < n; i++) {
     bool any = false;
     c->sig[i] = 0;
+    if (typed != NULL && typed[i] == 0) continue;
     for (size_t set = 0; set < req->nsets; set++) {
       const struct prg_value *v = &req->params[set * n + i];
       if (v->type == PRG_NULL) continue;
@@ -675,6 +681,7 @@ static bool is_fetch(const struct prg_stmt *stmt) {
 static bool is_named(const struct pg_conn *c) {
   const struct prg_stmt *stmt = c->req->stmt;
   if (c->base.config->statement_cache == 0) return false;
+  if (stmt->nparams > MAX_DESCRIBED) return false;
   if (!(stmt->flags & (PRG_STMT_UTILITY | PRG_STMT_CONTROL))) return true;
   return stmt->nparams > 0 || is_fetch(stmt);
 }

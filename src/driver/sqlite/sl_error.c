@@ -51,6 +51,7 @@ static const struct {
     {"incomplete input", false, PRG_K_SYNTAX},
     {"unrecognized token", false, PRG_K_SYNTAX},
     {"out of memory", false, PRG_K_RESOURCE},
+    {SL_LIST "(?) takes ", false, PRG_K_USAGE},
 };
 
 static bool starts(const char *s, const char *with) {

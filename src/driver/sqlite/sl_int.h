@@ -84,6 +84,10 @@ struct sl_command {
 void sl_command_read(const char *sql, struct sl_command *out);
 /* Where the next statement starts: past blanks, comments and semicolons. */
 const char *sl_skip_blank(const char *sql);
+/* How a parameter is used. */
+enum { SL_AS_LIST = 1 /* perigee_list(?N) */, SL_AS_VALUE = 2 };
+/* Adds to use[0 … n-1] how the parameters stand in `sql`. */
+void sl_list_params(const char *sql, int n, unsigned char *use);
 
 /* ---- sl_error.c --------------------------------------------------------- */
 
@@ -119,6 +123,19 @@ bool sl_value_read(sqlite3_stmt *st, int i, enum sl_class cl,
 ** grows by their length. NULL, or a usage error. */
 struct prg_error *sl_value_bind(sqlite3_stmt *st, int i,
                                 const struct prg_value *v, size_t *bytes);
+/* The usage error of a value that cannot be parameter `i`, or NULL. */
+struct prg_error *sl_value_refuse(int i, const struct prg_value *v);
+
+/* ---- sl_list.c, sl_json.c: functions on every connection ------------------ */
+
+#define SL_LIST "perigee_list"
+
+int sl_list_register(sqlite3 *db);
+/* Binds parameter `i`, an argument of perigee_list(), to a list that lives as
+** long as the binding. NULL, or a usage error. */
+struct prg_error *sl_list_bind(sqlite3_stmt *st, int i, struct prg_vlist *list,
+                               size_t *bytes);
+int sl_json_register(sqlite3 *db);
 
 /* ---- sl_result.c -------------------------------------------------------- */
 
@@ -151,6 +168,8 @@ struct sl_entry {
   struct prg_desc *old;   /* owned reference: replaced by the run */
   unsigned char *classes; /* of the columns */
   size_t ncols;
+  unsigned char
+      *use;     /* of the parameters: sl_list_params; NULL: not asked yet */
   int prepares; /* SQLite's count of its own re-prepares when desc was made */
   struct sl_command cmd;
   bool cached;
@@ -161,6 +180,8 @@ struct sl_entry {
   bool slow;      /* was too long inline: to the worker until it proves quick */
   bool proven;    /* 99 of 100 runs were quick: inline whatever the plan */
   unsigned runs, slow_runs;
+  unsigned regain; /* quick runs after which a slow look-up is trusted again */
+  unsigned regained; /* so many it had */
 };
 
 /* The statement for `stmt`, prepared and not in use: from the cache, or new.

@@ -15,19 +15,55 @@ static enum sl_out control(struct sl_op *op, const char *sql) {
   return SL_FAILED;
 }
 
+static enum sl_out no_memory(struct sl_op *op) {
+  op->error = prg_error_oom();
+  return SL_FAILED;
+}
+
+/* With `collect`, the result that the rows of all sets go to. Its columns are
+** known when a first step was made. */
+static enum sl_out have_result(struct sl_op *op) {
+  if (sl_entry_refresh(op->e) != PRG_OK) return no_memory(op);
+  if (op->res == NULL) op->res = sl_result_new(op->e->ncols);
+  if (op->res == NULL) return no_memory(op);
+  if (op->res->ncols == op->e->ncols) return SL_DONE;
+  op->error = prg_error_new(PRG_K_DATABASE,
+                            "the columns have changed during the batch");
+  return SL_FAILED;
+}
+
+/* Takes the rows of one set. A set that is done again leaves none of its own. */
+static enum sl_out step_set(struct sl_op *op) {
+  struct sl_entry *e = op->e;
+  bool collect = op->req->collect;
+  size_t before = op->res == NULL ? 0 : op->res->base.nrows;
+  enum sl_out out = SL_DONE;
+  int rc;
+
+  do {
+    rc = sqlite3_step(e->st);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+      out = sl_step_failed(op, e->st, rc, e->key->sql);
+    else if (collect)
+      out = have_result(op);
+    if (out == SL_DONE && collect && rc == SQLITE_ROW &&
+        !sl_result_add(op->res, e->st, e->classes))
+      out = no_memory(op);
+  } while (rc == SQLITE_ROW && out == SL_DONE);
+  if (out != SL_DONE && op->res != NULL) op->res->base.nrows = before;
+  return out;
+}
+
 static enum sl_out run_set(struct sl_op *op) {
   struct sl_conn *c = op->c;
   struct sl_entry *e = op->e;
   enum sl_out out = sl_bind_set(op, op->set);
-  int rc;
 
   if (out != SL_DONE) return out;
   c->into_hit = false;
-  do {
-    rc = sqlite3_step(e->st);
-  } while (rc == SQLITE_ROW);
-  if (rc != SQLITE_DONE) return sl_step_failed(op, e->st, rc, e->key->sql);
-  if (e->cmd.verb >= SL_V_INSERT && e->cmd.verb <= SL_V_DELETE) {
+  out = step_set(op);
+  if (out == SL_DONE && e->cmd.verb >= SL_V_INSERT &&
+      e->cmd.verb <= SL_V_DELETE) {
     int64_t n = sqlite3_changes64(c->db);
     op->affected += n;
     if (n > 0 && c->into_hit) {
@@ -36,7 +72,7 @@ static enum sl_out run_set(struct sl_op *op) {
     }
   }
   (void)sqlite3_reset(e->st);
-  return SL_DONE;
+  return out;
 }
 
 static enum sl_out run_sets(struct sl_op *op) {
@@ -74,11 +110,9 @@ static enum sl_out batch_failed(struct sl_op *op) {
 }
 
 static enum sl_out batch_result(struct sl_op *op) {
-  op->res = sl_result_new(0);
-  if (op->res == NULL) {
-    op->error = prg_error_oom();
-    return SL_FAILED;
-  }
+  if (op->res == NULL)
+    op->res = sl_result_new(op->req->collect ? op->e->ncols : 0);
+  if (op->res == NULL) return no_memory(op);
   memcpy(op->res->base.tag, op->e->cmd.tag, sizeof(op->res->base.tag));
   op->res->base.affected = op->affected;
   op->res->base.has_last_id = op->has_last_id;
@@ -98,7 +132,7 @@ enum sl_out sl_run_batch(struct sl_op *op) {
   }
   out = run_sets(op);
   /* Before the commit: after it there is no way back. */
-  if (out == SL_DONE && op->res == NULL) out = batch_result(op);
+  if (out == SL_DONE) out = batch_result(op);
   if (out == SL_DONE && op->own_tx) out = control(op, "COMMIT");
   if (out == SL_FAILED) return batch_failed(op);
   return out;

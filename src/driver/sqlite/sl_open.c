@@ -384,8 +384,10 @@ void sl_open(struct sl_conn *c) {
   if (rc == SQLITE_OK) {
     set_hooks(c);
     set_safety(c);
-    rc = make_settings(c);
+    rc = sl_list_register(c->db);
   }
+  if (rc == SQLITE_OK) rc = sl_json_register(c->db);
+  if (rc == SQLITE_OK) rc = make_settings(c);
   if (rc != SQLITE_OK) c->open_error = open_failed(c, rc);
 }
 

@@ -64,7 +64,8 @@ static void end(struct sl_conn *c, struct sl_op *op) {
   look_at_transaction(c, op);
   if (op->res != NULL) {
     result = &op->res->base;
-    if (op->e != NULL && op->e->desc != NULL && req->kind != PRG_REQ_BATCH)
+    if (op->e != NULL && op->e->desc != NULL &&
+        (req->kind != PRG_REQ_BATCH || req->collect))
       result->desc = prg_desc_ref(op->e->desc);
   }
   error = op->error;

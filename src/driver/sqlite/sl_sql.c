@@ -133,6 +133,39 @@ static struct prg_text read_into(const char *at) {
   return (struct prg_text){t.p + 1, t.n - 2};
 }
 
+/* The number of the parameter "?12" whose question mark was read; 0: it has
+** none. */
+static int read_number(const char **at) {
+  int n = 0;
+
+  while (**at >= '0' && **at <= '9' && n < 100000) n = n * 10 + *(*at)++ - '0';
+  return n;
+}
+
+static bool is_char(const struct token *t, char ch) {
+  return t->type == T_OTHER && *t->p == ch;
+}
+
+void sl_list_params(const char *sql, int n, unsigned char *use) {
+  struct token t = {sql, 0, T_END}, before = t, name = t;
+  int last = 0; /* a plain "?" is the number after the largest so far */
+
+  do {
+    name = before;
+    before = t;
+    t = next_token(&sql);
+    if (!is_char(&t, '?')) continue;
+    int i = read_number(&sql);
+    if (i == 0) i = last + 1;
+    if (i > last) last = i;
+    const char *ahead = sql;
+    struct token after = next_token(&ahead);
+    bool alone = is_word(&name, SL_LIST) && is_char(&before, '(') &&
+                 is_char(&after, ')');
+    if (i >= 1 && i <= n) use[i - 1] |= alone ? SL_AS_LIST : SL_AS_VALUE;
+  } while (t.type != T_END);
+}
+
 static const struct {
   const char *word;
   const char *tag;

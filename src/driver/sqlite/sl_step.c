@@ -6,20 +6,38 @@
 #define CLOCK_ROWS 64u
 #define CLOCK_BYTES (size_t)(256 * 1024)
 
+/* A list goes to perigee_list() as it is. */
+static struct prg_error *bind_list(struct sl_op *op, int i,
+                                   const struct prg_value *v) {
+  struct sl_entry *e = op->e;
+  int n = op->req->stmt->nparams;
+
+  if (e->use == NULL) {
+    e->use = prg_calloc((size_t)n, 1);
+    if (e->use == NULL) return prg_error_oom();
+    sl_list_params(e->key->sql, n, e->use);
+  }
+  if (e->use[i] != SL_AS_LIST) return sl_value_refuse(i + 1, v);
+  return sl_list_bind(e->st, i + 1, v->u.list, &op->param_bytes);
+}
+
 enum sl_out sl_bind_set(struct sl_op *op, size_t set) {
   int n = op->req->stmt->nparams;
   const struct prg_value *v = op->req->params + set * (size_t)n;
 
   for (int i = 0; i < n; i++) {
-    op->error = sl_value_bind(op->e->st, i + 1, &v[i], &op->param_bytes);
+    op->error = v[i].type == PRG_LIST
+                    ? bind_list(op, i, &v[i])
+                    : sl_value_bind(op->e->st, i + 1, &v[i], &op->param_bytes);
     if (op->error != NULL) return SL_FAILED;
   }
   op->bound = true;
   return SL_DONE;
 }
 
+/* A batch keeps the rows of the sets that went well. */
 static void drop_rows(struct sl_op *op) {
-  if (op->res == NULL) return;
+  if (op->res == NULL || op->run == sl_run_batch) return;
   prg_result_free(&op->res->base);
   op->res = NULL;
 }

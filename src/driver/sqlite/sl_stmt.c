@@ -1,10 +1,14 @@
 #include "driver/sqlite/sl_int.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* Runs before a measured share of slow ones means something; at twice as many
 ** both counts are halved, so that old runs fade. */
 #define ENOUGH_RUNS 100u
+/* A read whose plan is a look-up is trusted again after so many quick runs, at
+** first; each time that it blocks again after twice as many. */
+#define REGAIN_RUNS 16u
 /* A database's size is looked at again after so many questions. */
 #define SIZE_AGE 64u
 /* Parameters or a text longer than this are work for the worker. */
@@ -39,6 +43,7 @@ static void entry_free(struct sl_entry *e) {
   prg_desc_unref(e->desc);
   prg_desc_unref(e->old);
   prg_free(e->classes);
+  prg_free(e->use);
   prg_free(e);
 }
 
@@ -212,8 +217,10 @@ void sl_cache_clear(struct sl_conn *c) {
 static bool is_quick_line(const char *line) {
   if (strstr(line, "TEMP B-TREE") != NULL) return false;
   if (strstr(line, "AUTOMATIC") != NULL) return false;
+  /* How long a list is, the size of the parameters tells. */
   if (strncmp(line, "SCAN", 4) == 0)
-    return strstr(line, "CONSTANT ROW") != NULL;
+    return strstr(line, "CONSTANT ROW") != NULL ||
+           strstr(line, ":" SL_LIST) != NULL;
   return true;
 }
 
@@ -302,6 +309,25 @@ bool sl_may_inline(struct sl_conn *c, struct sl_op *op) {
   return e->quick || (e->planned && !e->recursive && is_small(c));
 }
 
+/* A look-up was slow because it found much that once (pages of 10,000 rows, then
+** of 50), or because the machine was busy. */
+static void regain(struct sl_entry *e, bool was_quick) {
+  if (!e->slow || !e->quick || !e->readonly) return;
+  e->regained = was_quick ? e->regained + 1 : 0;
+  if (e->regained >= e->regain) e->slow = false;
+}
+
+static void distrust(struct sl_entry *e) {
+  e->slow = true;
+  e->proven = false;
+  e->runs = e->slow_runs = 0;
+  e->regained = 0;
+  if (e->regain == 0)
+    e->regain = REGAIN_RUNS;
+  else if (e->regain < UINT_MAX / 2)
+    e->regain *= 2;
+}
+
 void sl_entry_ran(struct sl_entry *e, int64_t took, bool gave_way,
                   bool inlined) {
   bool blocked = gave_way || (inlined && took > SL_GUARD);
@@ -310,15 +336,17 @@ void sl_entry_ran(struct sl_entry *e, int64_t took, bool gave_way,
   if (gave_way || took > SL_QUICK) e->slow_runs++;
   if (e->runs >= ENOUGH_RUNS) {
     e->proven = e->slow_runs * 100 <= e->runs;
-    if (e->proven) e->slow = false;
+    if (e->proven) {
+      e->slow = false;
+      e->regain = 0;
+    }
   }
   /* One bad run in a hundred is the machine's and not the statement's; but a
   ** write cannot be interrupted next time. */
-  if (blocked && (!e->proven || !e->readonly)) {
-    e->slow = true;
-    e->proven = false;
-    e->runs = e->slow_runs = 0;
-  }
+  if (blocked && (!e->proven || !e->readonly))
+    distrust(e);
+  else
+    regain(e, !gave_way && took <= SL_QUICK);
   if (e->runs >= 2 * ENOUGH_RUNS) {
     e->runs /= 2;
     e->slow_runs /= 2;

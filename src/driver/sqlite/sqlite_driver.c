@@ -161,7 +161,8 @@ const struct prg_driver perigee_driver = {
     .abi = PRG_DRIVER_ABI,
     .name = "sqlite",
     .dialect = "sqlite",
-    .features = PRG_F_CANCEL | PRG_F_INTERLEAVE | PRG_F_LANES | PRG_F_LAST_ID,
+    .features = PRG_F_CANCEL | PRG_F_INTERLEAVE | PRG_F_LANES | PRG_F_LAST_ID |
+                PRG_F_COLLECT,
     .version = sqlite3_libversion,
     .check = sl_check,
     .conn_new = conn_new,
