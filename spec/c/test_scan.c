@@ -574,6 +574,45 @@ static void test_begin(const struct begin_case *c) {
   prg_buf_fini(&b);
 }
 
+/* ---- parentheses -------------------------------------------------------- */
+
+struct balance_case {
+  const struct prg_dialect *d;
+  const char *sql;
+  bool unbalanced;
+};
+
+static const struct balance_case balances[] = {
+    {PG, "a = 1", false},
+    {PG, "(a) or ((b))", false},
+    {PG, "1=1) or (1=1", true},
+    {PG, ") (", true},
+    {PG, "((", true},
+    {PG, "(a", true},
+    {PG, "a)", true},
+    {PG, "a = ')' or b = '('", false},
+    {PG, "a = ')') or (b = '('", true},
+    {PG, "a = $$)$$ /* ) */ -- )", false},
+    {PG, "\"a)\" = 1", false},
+    {PG, "f(a, (b)) -- (", false},
+    {SL, "[a)] = 1", false},
+    {SL, "1=1) or (1=1", true},
+    {MY, "`)` = 1", false},
+    {MY, "a) # (", true},
+};
+
+static void test_balance(const struct balance_case *c) {
+  struct prg_scan s;
+  struct prg_error *err = NULL;
+  if (!check(prg_scan(c->d, c->sql, strlen(c->sql), &s, &err) == PRG_OK,
+             "must not fail", c->d->name, c->sql)) {
+    prg_error_unref(err);
+    return;
+  }
+  check(s.unbalanced == c->unbalanced, "unbalanced", c->d->name, c->sql);
+  prg_scan_fini(&s);
+}
+
 /* ---- memory, size, noise ------------------------------------------------ */
 
 /* Fails the n-th allocation until the scan passes. */
@@ -749,6 +788,7 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < COUNT(errors); i++) test_error(&errors[i]);
   for (size_t i = 0; i < COUNT(flags); i++) test_flags(&flags[i]);
   for (size_t i = 0; i < COUNT(begins); i++) test_begin(&begins[i]);
+  for (size_t i = 0; i < COUNT(balances); i++) test_balance(&balances[i]);
   test_quote();
   check(prg_dialect_find("sqlite") == SL && prg_dialect_find("x") == NULL,
         "find", "", "");

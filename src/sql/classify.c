@@ -285,7 +285,10 @@ static void take_other(struct prg__class *c, const struct prg__tok *t) {
       s->depth++;
       break;
     case PRG__T_CLOSE:
-      if (s->depth > 0) s->depth--;
+      if (s->depth > 0)
+        s->depth--;
+      else
+        c->unbalanced = true;
       break;
     case PRG__T_DOT:
       note_temp_schema(c);
@@ -322,6 +325,7 @@ void prg__class_token(struct prg__class *c, const struct prg__tok *t) {
   bool ends =
       t->kind == PRG__T_END || (t->kind == PRG__T_SEMI && c->s.block == 0);
   if (ends) {
+    if (c->s.depth > 0) c->unbalanced = true;
     finish(c);
     memset(&c->s, 0, sizeof c->s);
   } else {
@@ -340,6 +344,7 @@ void prg__class_result(const struct prg__class *c, struct prg_scan *out) {
       PRG_SCAN_CONTROL | PRG_SCAN_SESSION | PRG_SCAN_TOUCH | PRG_SCAN_COPY;
   size_t n = c->keyword.len;
   out->locking = c->locking;
+  out->unbalanced = c->unbalanced;
   if (c->statements == 0)
     out->flags = PRG_SCAN_EMPTY | PRG_SCAN_UTILITY;
   else if (c->statements == 1)

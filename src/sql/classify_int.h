@@ -43,7 +43,7 @@ struct prg__class {
   struct prg__statement s;
   size_t statements; /* finished ones */
   unsigned any, all; /* flags that any, that all of them have */
-  bool locking;
+  bool locking, unbalanced;
   struct prg__tok keyword; /* first word of the first statement */
 };
 

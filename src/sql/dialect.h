@@ -61,6 +61,44 @@ struct prg_pragma {
   unsigned argument; /* flags with one: name = value, name(value) */
 };
 
+/* What the statement builder has to know (build.h), besides the texts in the
+** dialect. */
+enum prg_build {
+  PRG_BUILD_UNNEST = 1 << 0,  /* unnest() of one list per column */
+  PRG_BUILD_ANY = 1 << 1,     /* = ANY (list), and <> ALL (list) */
+  PRG_BUILD_LIST = 1 << 2,    /* IN (SELECT value FROM perigee_list(list)) */
+  PRG_BUILD_DEFAULT = 1 << 3, /* DEFAULT in VALUES and SET */
+  PRG_BUILD_RETURNING = 1 << 4,
+  PRG_BUILD_ON_CONFLICT = 1 << 5,  /* ON CONFLICT (key) DO … */
+  PRG_BUILD_ON_DUPLICATE = 1 << 6, /* ON DUPLICATE KEY UPDATE */
+  PRG_BUILD_XMAX = 1 << 7,         /* (xmax = 0) tells an inserted row */
+  PRG_BUILD_NULLS = 1 << 8,        /* NULLS FIRST and NULLS LAST */
+  PRG_BUILD_NULLS_LARGE = 1 << 9,  /* NULL is the largest value by itself */
+  PRG_BUILD_LOCK = 1 << 10, /* FOR UPDATE, FOR SHARE, SKIP LOCKED, NOWAIT */
+  PRG_BUILD_GLOB = 1 << 11, /* exact patterns are those of GLOB */
+  PRG_BUILD_HAS = 1 << 12,  /* @> for arrays and ranges */
+  PRG_BUILD_LIMIT_ALL = 1 << 13, /* OFFSET needs a LIMIT before it */
+  PRG_BUILD_BARE_CLASH =
+      1 << 14,               /* a bare column in what ON CONFLICT sets could
+                                     also be the new row's: refused */
+  PRG_BUILD_TYPES = 1 << 15, /* columns have types with operators of their own:
+                               a pattern wants a text */
+  /* values of columns (read by bind/) */
+  PRG_BUILD_CANON = 1 << 24,     /* dates, times and UUIDs are texts to it: each
+                                   is written in one form only */
+  PRG_BUILD_NO_NAN = 1 << 25,    /* no NaN: it would become NULL */
+  PRG_BUILD_DECIMAL15 = 1 << 26, /* decimals are doubles */
+  PRG_BUILD_ROWID = 1 << 27 /* in a comparison of rows an integer key finds its
+                               place behind an index only against a value with a
+                               collation (SQLite 3.40, whose planner asks for
+                               one; it means nothing for integers) */
+};
+
+/* How a comparison is written around its column and its value. */
+struct prg_infix {
+  const char *before, *between, *after;
+};
+
 struct prg_tx_options {
   const char *isolation; /* "read_committed", "repeatable_read",
                             "serializable", or NULL: the database's default */
@@ -86,6 +124,16 @@ struct prg_dialect {
                                        dialect has no PRAGMA */
   unsigned isolation;               /* levels that exist; enum prg_isolation */
   bool readonly, deferrable;        /* options of BEGIN that exist */
+  unsigned build;                   /* enum prg_build */
+  size_t few; /* IN lists up to this long are written out, longer ones go as one
+                 list; 0: with PRG_BUILD_ANY all as one list */
+  const char *share;          /* LOCK: " FOR SHARE" */
+  const char *limit_all;      /* LIMIT_ALL: what stands for no limit ("-1") */
+  struct prg_infix differs;   /* not the same; NULL is the same as NULL */
+  struct prg_infix like;      /* case counts; see PRG_BUILD_GLOB */
+  struct prg_infix ilike;     /* case does not count; \ escapes */
+  struct prg_infix has_json;  /* the document has this part in it */
+  struct prg_infix has_jsonb; /* the same on prg_col.jsonb */
   /* Appends the statement that begins a transaction; the options are checked
   ** and `level` is the isolation level (0: not given). */
   void (*begin)(unsigned level, const struct prg_tx_options *o,

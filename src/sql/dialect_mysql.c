@@ -2,6 +2,8 @@
 ** 14.14, 15; MariaDB knowledge base, "SQL Statements". */
 #include "sql/dialect.h"
 
+#include <stdint.h>
+
 #include "sql/scan.h"
 
 enum {
@@ -67,4 +69,14 @@ const struct prg_dialect prg_dialect_mysql = {
         PRG_ISO_READ_COMMITTED | PRG_ISO_REPEATABLE_READ | PRG_ISO_SERIALIZABLE,
     .readonly = true,
     .deferrable = false,
+    .build = PRG_BUILD_DEFAULT | PRG_BUILD_ON_DUPLICATE | PRG_BUILD_LOCK |
+             PRG_BUILD_LIMIT_ALL | PRG_BUILD_NO_NAN,
+    .few = SIZE_MAX,
+    .share = " LOCK IN SHARE MODE", /* MariaDB has no FOR SHARE */
+    .limit_all = "18446744073709551615",
+    .differs = {"NOT (", " <=> ", ")"},
+    .like = {"", " LIKE ", " COLLATE utf8mb4_bin"},
+    .ilike = {"LOWER(", ") LIKE LOWER(", ") COLLATE utf8mb4_bin"},
+    .has_json = {"JSON_CONTAINS(", ", ", ")"},
+    .has_jsonb = {"JSON_CONTAINS(", ", ", ")"},
     .begin = begin};

@@ -79,4 +79,14 @@ const struct prg_dialect prg_dialect_postgres = {
         PRG_ISO_READ_COMMITTED | PRG_ISO_REPEATABLE_READ | PRG_ISO_SERIALIZABLE,
     .readonly = true,
     .deferrable = true,
+    .build = PRG_BUILD_UNNEST | PRG_BUILD_ANY | PRG_BUILD_DEFAULT |
+             PRG_BUILD_RETURNING | PRG_BUILD_ON_CONFLICT | PRG_BUILD_XMAX |
+             PRG_BUILD_NULLS | PRG_BUILD_NULLS_LARGE | PRG_BUILD_LOCK |
+             PRG_BUILD_HAS | PRG_BUILD_BARE_CLASH | PRG_BUILD_TYPES,
+    .share = " FOR SHARE",
+    .differs = {"", " IS DISTINCT FROM ", ""},
+    .like = {"", " LIKE ", ""},
+    .ilike = {"", " ILIKE ", ""},
+    .has_json = {"", "::jsonb @> ", "::jsonb"},
+    .has_jsonb = {"", " @> ", ""},
     .begin = begin};

@@ -70,4 +70,15 @@ const struct prg_dialect prg_dialect_sqlite = {
     .isolation = PRG_ISO_SERIALIZABLE,
     .readonly = true,
     .deferrable = false,
+    .build = PRG_BUILD_LIST | PRG_BUILD_RETURNING | PRG_BUILD_ON_CONFLICT |
+             PRG_BUILD_NULLS | PRG_BUILD_GLOB | PRG_BUILD_LIMIT_ALL |
+             PRG_BUILD_CANON | PRG_BUILD_NO_NAN | PRG_BUILD_DECIMAL15 |
+             PRG_BUILD_ROWID,
+    .few = 32,
+    .limit_all = "-1",
+    .differs = {"", " IS NOT ", ""},
+    .like = {"", " GLOB ", ""},
+    .ilike = {"", " LIKE ", " ESCAPE '\\'"},
+    .has_json = {"perigee_json_contains(", ", ", ")"},
+    .has_jsonb = {"perigee_json_contains(", ", ", ")"},
     .begin = begin};

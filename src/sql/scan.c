@@ -30,7 +30,7 @@ struct scanner {
   enum prg_style style;
   const char *first; /* the first parameter */
   struct name_table names;
-  size_t *used; /* value index of each parameter, in order */
+  struct prg_place *used; /* in order */
   size_t nused, cap;
   size_t nvalues;
   /* context of the current token */
@@ -160,18 +160,22 @@ static bool by_position(const struct scanner *s) {
          (s->d->param == PRG_PARAM_NUMBERED && s->style == PRG_STYLE_QUESTION);
 }
 
-static void write_param(struct scanner *s, const char *at, size_t len,
-                        size_t index) {
+static struct prg_place write_param(struct scanner *s, const char *at,
+                                    size_t len, size_t index) {
+  struct prg_place place = {.value = index};
   const char *end = at + len;
   prg_buf_add(&s->out, s->copied, (size_t)(at - s->copied));
   if (at > s->sql && sticks(at[-1])) prg_buf_addc(&s->out, ' ');
+  place.at = s->out.len;
   if (by_position(s))
     prg_buf_addc(&s->out, '?');
   else
     prg_buf_addf(&s->out, "%c%zu", s->d->param == PRG_PARAM_DOLLAR ? '$' : '?',
                  index + 1);
+  place.len = s->out.len - place.at;
   if (end < s->lx.end && sticks(*end)) prg_buf_addc(&s->out, ' ');
   s->copied = end;
+  return place;
 }
 
 /* Adds the parameter at `at` (`len` characters) that takes value `index`. */
@@ -179,14 +183,13 @@ static int add_param(struct scanner *s, const char *at, size_t len,
                      size_t index) {
   if (s->nused == s->cap) {
     size_t cap = s->cap ? s->cap * 2 : 16;
-    size_t *used = prg_realloc(s->used, cap * sizeof *used);
+    struct prg_place *used = prg_realloc(s->used, cap * sizeof *used);
     if (used == NULL) return PRG_ERR;
     s->used = used;
     s->cap = cap;
   }
-  s->used[s->nused++] = index;
   if (index >= s->nvalues) s->nvalues = index + 1;
-  write_param(s, at, len, index);
+  s->used[s->nused++] = write_param(s, at, len, index);
   return PRG_OK;
 }
 
@@ -386,7 +389,7 @@ static int check_gaps(struct scanner *s) {
   if (s->style != PRG_STYLE_DOLLAR) return PRG_OK;
   seen = prg_calloc(s->nvalues, 1);
   if (seen == NULL) return PRG_ERR;
-  for (size_t k = 0; k < s->nused; k++) seen[s->used[k]] = 1;
+  for (size_t k = 0; k < s->nused; k++) seen[s->used[k].value] = 1;
   while (i < s->nvalues && seen[i]) i++;
   prg_free(seen);
   if (i == s->nvalues) return PRG_OK;
@@ -412,7 +415,7 @@ static int fill_order(const struct scanner *s, struct prg_scan *out,
   if (out->order == NULL) return PRG_ERR;
   for (size_t i = 0; i < nparams; i++)
     out->order[i] =
-        s->d->param == PRG_PARAM_QUESTION ? (int)s->used[i] : (int)i;
+        s->d->param == PRG_PARAM_QUESTION ? (int)s->used[i].value : (int)i;
   out->nparams = (int)nparams;
   return PRG_OK;
 }
@@ -438,6 +441,9 @@ static int fill(struct scanner *s, struct prg_scan *out) {
   prg__class_result(&s->class, out);
   if (fill_order(s, out, nparams) != PRG_OK || fill_names(s, out) != PRG_OK)
     return PRG_ERR;
+  out->places = s->used;
+  out->nplaces = (int)s->nused;
+  s->used = NULL;
   out->len = s->out.len;
   out->sql = prg_buf_take(&s->out);
   return out->sql != NULL ? PRG_OK : PRG_ERR;
@@ -487,6 +493,7 @@ void prg_scan_fini(struct prg_scan *s) {
     for (int i = 0; i < s->nvalues; i++) prg_free(s->names[i]);
   prg_free(s->names);
   prg_free(s->order);
+  prg_free(s->places);
   prg_free(s->sql);
   memset(s, 0, sizeof *s);
 }

@@ -37,12 +37,19 @@ enum prg_style {
   PRG_STYLE_NAMED     /* :name */
 };
 
+/* Where a parameter stands in prg_scan.sql. */
+struct prg_place {
+  size_t at, len; /* of "?", "?2", "$2" */
+  size_t value;   /* the index (from 0) of the user's value */
+};
+
 struct prg_scan {
   char *sql; /* owned; the text to send, with a zero byte after it */
   size_t len;
   enum prg_style style;
   unsigned flags;   /* enum prg_scan_flag. Of several statements: READ when all
                        read; CONTROL, SESSION, TOUCH, COPY when any does */
+  bool unbalanced;  /* a parenthesis without its other half */
   bool locking;     /* FOR UPDATE, FOR SHARE, …: no cursor WITH HOLD */
   char keyword[24]; /* first keyword in upper case; "" when there is none */
   int nvalues;      /* values that the user has to give: the number of ?, the
@@ -50,7 +57,10 @@ struct prg_scan {
   int nparams;      /* parameters of `sql` */
   int *order;       /* owned; nparams of them: the index (from 0) of the user's
                        value that is sent as this parameter. NULL when none */
-  char **names;     /* owned; nvalues names in order of appearance, without the
+  int nplaces;      /* parameters as they stand in the text: one that is written
+                       twice counts twice, also where nparams counts it once */
+  struct prg_place *places; /* owned; nplaces, in the order of the text */
+  char **names; /* owned; nvalues names in order of appearance, without the
                        colon; NULL unless style is NAMED */
 };
 
