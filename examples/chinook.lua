@@ -14,58 +14,8 @@
 local directory = ...
 
 local perigee = perigee or require "perigee"
-
--- ---- loading --------------------------------------------------------------
-
-local function read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
--- Does the query work? Raises all errors but that of a missing name.
-local function answers(db, sql)
-  local ok, why = pcall(db.value, db, sql)
-  if not ok and why.kind ~= "undefined" then error(why, 0) end
-  return ok
-end
-
--- The names of columns and tables: invoice_line on PostgreSQL and in our
--- sample, InvoiceLine in Chinook for SQLite, where case does not matter. Gives
--- the function that adapts a query, or nil when nothing is loaded yet.
-local function find_names(db)
-  if answers(db, "select count(invoice_line_id) from invoice_line") then
-    return function(sql) return sql end
-  elseif answers(db, "select count(InvoiceLineId) from InvoiceLine") then
-    return function(sql) return (sql:gsub("_", "")) end
-  end
-end
-
-local function script_path(db)
-  if not directory then
-    local here = arg and arg[0] and arg[0]:match "^.*/" or "examples/"
-    return here .. "data/chinook-sample.sql"
-  end
-  local file = answers(db, "select version()") and "Chinook_PostgreSql.sql"
-    or "Chinook_Sqlite.sql"
-  return directory .. "/" .. file
-end
-
--- A script written for psql makes a database and changes into it. We are in
--- the right one.
-local function without_database(sql)
-  sql = ("\n" .. sql):gsub("\n%u+ DATABASE [^\n]*", "\n")
-  return (sql:gsub("\n\\c [^\n]*", "\n"))
-end
-
-local function load(db)
-  local path = script_path(db)
-  print("loading " .. path)
-  local sql = without_database(read_file(path))
-  db:transaction(function(tx) tx:script(sql) end)
-  return assert(find_names(db), "the script made no invoices")
-end
+local here = arg and arg[0] and arg[0]:match "^.*/" or "examples/"
+local shop = dofile(here .. "data/shop.lua")
 
 -- ---- the report -----------------------------------------------------------
 
@@ -138,8 +88,17 @@ local function check_sums(inside, outside)
   end
 end
 
+-- Chinook for SQLite says InvoiceLine for invoice_line, and case does not matter in
+-- SQL there: the function that adapts a query.
+local function speller(names)
+  if names.invoice_line == "invoice_line" then
+    return function(sql) return sql end
+  end
+  return function(sql) return (sql:gsub("_", "")) end
+end
+
 local function main(db)
-  local names = find_names(db) or load(db)
+  local names = speller(shop.open(db, directory))
 
   -- Each query takes a connection of the pool, so that they overlap.
   local tables = ask_reports(db, names)

@@ -7,6 +7,13 @@ local transaction = require "perigee.transaction"
 local each = require "perigee.each"
 local format = require "perigee.format"
 local opening = require "perigee.open"
+local tables = require "perigee.table"
+local crud = require "perigee.crud"
+local upsert = require "perigee.upsert"
+local save = require "perigee.save"
+local claim = require "perigee.claim"
+local relations = require "perigee.relations"
+local export = require "perigee.export"
 local util = require "perigee.util"
 
 local usage = util.usage
@@ -48,6 +55,52 @@ end
 --- The driver: { name, dialect, version, features }.
 function verbs.driver(x)
   return core.driver(x)
+end
+
+-- ---- verbs on tables -------------------------------------------------------
+
+for _, name in ipairs(crud.READS) do tables.add_leaf(name, crud.leaves[name]) end
+for _, name in ipairs { "insert", "update", "delete", "page" } do
+  tables.add(name, crud[name])
+end
+for _, name in ipairs { "upsert", "get_or_create", "update_or_create" } do
+  tables.add(name, upsert[name])
+end
+for _, name in ipairs {
+  "save", "save_all", "insert_many", "upsert_many", "update_many", "delete_many",
+} do
+  tables.add(name, save[name])
+end
+tables.add("claim", claim.claim)
+tables.add("claim_one", claim.claim_one)
+for name, fn in pairs(tables.verbs) do verbs[name] = fn end
+
+function tables.methods.preload(h, rows, relation)
+  tables.need_handle(h, "preload")
+  return relations.preload_of(h[1], h, rows, relation)
+end
+
+--- `articles(filter, opts)` selects.
+function tables.handle_mt.__call(h, filter, opts)
+  return crud.select(h[1], h, filter, opts)
+end
+
+verbs.table = tables.new
+verbs.preload = relations.preload
+verbs.export = export.export
+verbs.has_table = export.has_table
+verbs.has_column = export.has_column
+
+-- The fields of an executor: its verbs, and `t`. core keeps the verbs for who wants to
+-- know them all.
+local function index(methods, name)
+  core[name] = methods
+  return function(x, k)
+    local method = methods[k]
+    if method ~= nil then return method end
+    if k == "t" then return tables.tables(x) end
+    return nil
+  end
 end
 
 -- ---- the handle ------------------------------------------------------------
@@ -94,7 +147,7 @@ end
 --- Connections opened so far are closed when they come back.
 handle.evict = core.evict
 
-core.db_mt.__index = handle
+core.db_mt.__index = index(handle, "db_methods")
 core.db_mt.__close = function(db)
   if core.can_wait() then handle.close(db) else core.close_now(db) end
 end
@@ -111,7 +164,7 @@ function block.info(x)
   return core.info(x)
 end
 
-core.exec_mt.__index = block
+core.exec_mt.__index = index(block, "exec_methods")
 core.exec_mt.__close = transaction.close_block
 
 -- ---- the module ------------------------------------------------------------
@@ -129,11 +182,13 @@ local M = {
   timeout = task.timeout,
   wrap = task.wrap,
   table = format.table,
+  retry = claim.retry,
+  plural = export.plural,
 }
 
 for _, name in ipairs {
   "null", "default", "bytes", "json", "raw_json", "json_object", "json_array",
-  "array", "range", "multirange", "record", "hstore",
+  "array", "range", "multirange", "record", "hstore", "sql", "any_of", "all_of", "none_of",
 } do
   M[name] = core[name]
 end

@@ -31,6 +31,29 @@ local function count(name, v)
   return n
 end
 
+local function page_limit(name, v)
+  local n = count(name, v)
+  if n == 0 then usage("%s: must be at least 1", name) end
+  return n
+end
+
+-- One key or several, the first of which encrypts. They are secrets: no message has
+-- them.
+local function cursor_keys(name, v)
+  if type(v) == "string" then v = { v } end
+  if type(v) ~= "table" or #v == 0 then
+    usage("%s: a string of 16 bytes or more is expected, or a list of them", name)
+  end
+  local keys = {}
+  for i = 1, #v do
+    if type(v[i]) ~= "string" or #v[i] < 16 then
+      usage("%s: key %d is not a string of 16 bytes or more", name, i)
+    end
+    keys[i] = v[i]
+  end
+  return keys
+end
+
 local function text(name, v)
   if type(v) ~= "string" then usage("%s: a string is expected, not %s", name, type(v)) end
   return v
@@ -84,7 +107,7 @@ local OPTIONS = {
   int8 = { one_of("auto", "string", "cdata"), true },
   force_rollback = { flag, true },
   on_connect = { func }, on_query = { func }, on_notice = { func }, on_warning = { func },
-  codecs = { codecs },
+  codecs = { codecs }, cursor_key = { cursor_keys }, max_limit = { page_limit, true },
 }
 
 local function allowed_names()
@@ -177,6 +200,7 @@ function M.open(...)
   end
   local o, rest = collect(core.url(url), given or {})
   o.max_size = o.max_size or math.max(4, 2 * number_of_cores(), o.min_size or 0)
+  o.max_limit = o.max_limit or 500
   o.warn = o.on_warning or warn_by_default
   o.decoders, o.codecs = o.codecs, nil
   o.setup, o.on_connect = o.on_connect, nil

@@ -78,6 +78,23 @@ static const char prelude[] =
     "    error { 'undone' }\n"
     "  end)\n"
     "end\n"
+    "local function tables()\n"
+    "  local h = db:table 'f64'\n"
+    "  h:insert { id = 11, t = 'x' }\n"
+    "  h:insert_many { { id = 12, t = 'y' }, { id = 13 }, { id = 14, t = 'z' } "
+    "}\n"
+    "  assert(h:get(12).t == 'y')\n"
+    "  assert(h:update({ t = 'z' }, { t = 'w' }) == 1)\n"
+    "  assert(#h:select({ perigee.any_of { { id = 11 }, { ['t:prefix'] = 'w' } "
+    "},\n"
+    "    perigee.sql('id > ?', 10) }, { order_by = '-t' }) == 2)\n"
+    "  assert(select(2, h:upsert { id = 14, t = 'v' }) == false)\n"
+    "  pcall(h.upsert_many, h, { { id = 14, t = 'u' }, { id = 15 } })\n"
+    "  h:update_many { { id = 11, t = 'a' }, { id = 12, t = 'b' } }\n"
+    "  local page = h:page({ ['id:ge'] = 11 }, { order_by = 't', limit = 2 })\n"
+    "  assert(#h:page(nil, { cursor = page.next }).rows > 0)\n"
+    "  h:scope { t = 'a' }:delete({}, { all = true })\n"
+    "end\n"
     "local function tasks()\n"
     "  perigee.run(function()\n"
     "    perigee.gather(function() db:value 'select 1' end,\n"
@@ -111,14 +128,14 @@ static const char prelude[] =
     "  db:execute 'delete from f64'\n"
     "  assert(db:value 'select 1' == 1, 'a wrong value')\n"
     "end\n"
-    "return work, tasks, opening, after, function() db:close() end\n";
+    "return work, tables, tasks, opening, after, function() db:close() end\n";
 
 static struct {
   lua_State *L;
   long (*fail_ours)(long n); /* prg_mem_fail_after */
 } bed;
 
-enum { WORK = 1, TASKS, OPENING, AFTER, CLOSE }; /* on the stack */
+enum { WORK = 1, TABLES, TASKS, OPENING, AFTER, CLOSE }; /* on the stack */
 
 static const char *text_at(int i) {
   lua_getglobal(bed.L, "tostring");
@@ -137,7 +154,7 @@ static bool open_bed(const char *url) {
   if (luaL_loadstring(bed.L, prelude) != 0) abort();
   lua_pushstring(bed.L, build);
   lua_pushstring(bed.L, url);
-  if (!CHECK(lua_pcall(bed.L, 2, 5, 0) == 0)) {
+  if (!CHECK(lua_pcall(bed.L, 2, 6, 0) == 0)) {
     fprintf(stderr, "%s\n", text_at(-1));
     return false;
   }

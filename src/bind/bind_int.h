@@ -23,6 +23,8 @@ struct prg_task;
 struct prg_op;
 struct prg_db;
 struct prg_exec;
+struct prg_emit;
+struct prg_cond;
 
 /* ---- the state: one per Lua state (lstate.c) ----------------------------- */
 
@@ -35,13 +37,17 @@ struct prg_state {
   uintptr_t last_id;        /* of tasks */
   int64_t collect_after; /* when a missed connection may be looked for again */
   char own_source[256];  /* what chunk names of lua/perigee/ begin with */
-  struct prg_error *limbo;  /* owned: on its way into a box of Lua's */
-  bool looping;             /* perigee.run is on the C stack */
+  struct prg_error *limbo; /* owned: on its way into a box of Lua's */
+  struct prg_emit *emit; /* owned: lcrud.c's, whose memory is used again by each
+                            call; NULL before the first */
+  bool looping;          /* perigee.run is on the C stack */
   volatile int interrupted; /* set by a signal handler: end the main wait */
   long pid;
 };
 
 int prg_state_open(lua_State *L);
+/* NULL is fine. (lcrud.c) */
+void prg_emitter_free(struct prg_emit *e);
 /* In a forked child: a hub of its own, when nothing of the parent's is in
 ** progress. Raises usage when something is. [-0, +0, e] */
 void prg_state_own(lua_State *L);
@@ -65,6 +71,8 @@ enum prg_op_kind {
 };
 
 struct prg_sql;
+struct prg_table;
+struct prg_page;
 
 /* What a call on an executor does with its answer. */
 enum prg_verb_kind {
@@ -77,7 +85,11 @@ enum prg_verb_kind {
   PRG_VERB_SCRIPT,
   PRG_VERB_PING,
   PRG_VERB_CONTROL,
-  PRG_VERB_INTERNAL
+  PRG_VERB_INTERNAL,
+  /* of tables */
+  PRG_VERB_COUNT,  /* rows affected, as an integer */
+  PRG_VERB_EXISTS, /* a boolean */
+  PRG_VERB_PAGE
 };
 
 /* Where an operation is. */
@@ -114,7 +126,11 @@ struct prg_op {
   struct prg_req *req;
   struct prg_result *result;
   struct prg_sql *sql;
-  struct prg_arena arena; /* the parameters */
+  const struct prg_table *table; /* of a verb on a table; a reference */
+  struct prg_page *page;         /* PAGE: in the arena */
+  const struct prg_cond *key;    /* ONE of a table: the key asked for, in the
+                                    arena, or NULL */
+  struct prg_arena arena;        /* the parameters */
   enum prg_verb_kind verb;
   enum prg_shape shape;
   int opts;     /* stack index of the table of options, 0 none */
@@ -295,13 +311,19 @@ struct prg_sql *prg_sql_get(lua_State *L, struct prg_db *db, int i);
 /* The same for texts that are used once: pushes the box that owns it.
 ** [-0, +1, e] */
 struct prg_sql *prg_sql_once(lua_State *L, struct prg_db *db, int i);
+/* The same from the cache: pushes the box of the scanned text. [-0, +1, e] */
+struct prg_sql *prg_sql_push(lua_State *L, struct prg_db *db, int i);
 void prg_sql_unref(struct prg_sql *s);
 /* Reads the values for `s` from the arguments at `first` up to the top: plain
 ** values, or a table. Returns the index of the opts table, or 0. Values are in
 ** *params (s->stmt->nparams of them), valid as prg_to_value says. [-0, +0, e] */
 int prg_sql_params(lua_State *L, const struct prg_sql *s, int first,
                    struct prg_arena *a, struct prg_value **params);
-/* The values for `s` out of the table at `t`. [-0, +0, e] */
+/* The values for `s` out of the table at `t`, as the user counts them: nvalues.
+** [-0, +0, e] */
+struct prg_value *prg_sql_values(lua_State *L, const struct prg_sql *s, int t,
+                                 struct prg_arena *a);
+/* The same in the order of what is sent: nparams. [-0, +0, e] */
 struct prg_value *prg_sql_table(lua_State *L, const struct prg_sql *s, int t,
                                 struct prg_arena *a);
 /* A table without a metatable? */
@@ -334,6 +356,9 @@ void prg_push_row(lua_State *L, struct prg_db *db, struct prg_result *r,
 /* Pushes the first column of row `i`; nil for NULL. [-0, +1, e] */
 void prg_push_cell(lua_State *L, struct prg_db *db, struct prg_result *r,
                    size_t i);
+/* The first column of the first row as a number: a count, or a boolean. A
+** decoding error is raised. [-0, +0, e] */
+int64_t prg_result_number(lua_State *L, struct prg_result *r);
 /* Pushes { affected, last_id, rows } of one result. [-0, +1, e] */
 void prg_push_execute(lua_State *L, struct prg_db *db, struct prg_result *r,
                       enum prg_shape shape, int class);
@@ -379,6 +404,9 @@ void prg_db_note(struct prg_db *db, struct prg_error *e);
 void prg_db_tell_news(lua_State *L, struct prg_db *db);
 /* Pushes the environment of the handle of the executor at `i`. [-0, +1, -] */
 void prg_push_env(lua_State *L, int i);
+/* The schema may have changed: counts up the field `ddl` of the environment of
+** the executor at 1. [-0, +0, m] */
+void prg_db_note_ddl(lua_State *L);
 int prg_db_open(lua_State *L);
 
 /* ---- connections and transactions (lexec.c) ------------------------------ */
@@ -402,6 +430,8 @@ struct prg_exec {
   bool open;               /* takes calls */
   bool is_tx;
   bool failed; /* its connection broke or was given up */
+  bool ddl; /* outermost: a statement that changes the schema has run, and its
+                  transaction has not ended */
 };
 
 /* NULL when the value at `i` is not one. */
@@ -432,9 +462,34 @@ void prg_call_abandon(struct prg_op *op);
 int prg_call_acquire(lua_State *L, struct prg_op *op, enum prg_lane lane);
 /* Checks that the statement may run here. Raises usage. [-0, +0, e] */
 void prg_call_check(lua_State *L, const struct prg_op *op);
+/* Sets the standard of all options. */
+void prg_call_defaults(struct prg_op *op);
+/* Takes the value on top when `key` is an option of every call (timeout, rows,
+** class); false when it is none. Raises usage. [-0, +0, e] */
+bool prg_call_option(lua_State *L, struct prg_op *op, const char *key);
 /* Reads the options at op->opts: timeout, rows, class; raises usage on others.
 ** [-0, +0, e] */
 void prg_call_options(lua_State *L, struct prg_op *op);
+/* The operation of a call on the executor at 1. [-0, +0, e] */
+struct prg_op *prg_call_begin(lua_State *L, enum prg_verb_kind verb);
+/* LuaJIT: the call that is called again, or NULL. [-0, +0, -] */
+struct prg_op *prg_call_resumed(lua_State *L);
+/* Runs op->sql with these values, which are valid as prg_to_value says;
+** `max_rows` as in a request. As the value of a lua_CFunction. [-0, +n, e] */
+int prg_call_run(lua_State *L, struct prg_op *op,
+                 const struct prg_value *params, size_t max_rows);
+/* The same as a batch; `collect`: the rows of all sets are wanted. */
+int prg_call_run_batch(lua_State *L, struct prg_op *op,
+                       const struct prg_value *sets, size_t nsets,
+                       bool collect);
+/* The rows of op->result, in the shape and with the class that the call asks
+** for, in slices: pushes a list, or returns PRG_PENDING after a slice that took
+** its time (return it; the step is made again after the other tasks had their
+** turn). [-0, +1, e] */
+int prg_call_push_list(lua_State *L, struct prg_op *op);
+/* Pushes the metatable that the call's rows get, out of the options, or else of
+** the handle at 2, and returns its index, or 0. [-0, +(0|1), e] */
+int prg_call_push_class(lua_State *L, const struct prg_op *op);
 /* A call that ended, for the on_query hook. */
 struct prg_told {
   const struct prg_sql *sql; /* NULL: a ping */

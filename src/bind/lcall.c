@@ -4,6 +4,9 @@
 ** RUN and DONE; call_step is the only place that knows their order.
 */
 #include "bind/bind_int.h"
+#include "bind/crud_int.h"
+
+#include <ctype.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -52,6 +55,9 @@ void prg_call_abandon(struct prg_op *op) {
   op->result = NULL;
   prg_sql_unref(op->sql);
   op->sql = NULL;
+  prg_table_unref((struct prg_table *)(uintptr_t)op->table);
+  op->table = NULL;
+  op->page = NULL;
 }
 
 /* Ends the call with an error. Takes over `e`. */
@@ -143,7 +149,8 @@ static int borrowed(lua_State *L, struct prg_op *op) {
 }
 
 /* Without to-be-closed variables only the collector knows that a loop over
-** each() was left early. When its connection is missed and nobody makes garbage,
+** each() was left early. When its connection is missed and nobody makes
+*garbage,
 ** nobody else would call the collector; once a second is often enough. */
 static void collect_leases(lua_State *L, struct prg_op *op,
                            enum prg_lane lane) {
@@ -234,6 +241,7 @@ static int change_lane(lua_State *L, struct prg_op *op) {
   req->params = old->params;
   req->nsets = old->nsets;
   req->max_rows = old->max_rows;
+  req->collect = old->collect;
   if (prg_req_own_params(req) != PRG_OK) {
     prg_req_free(req);
     return fail(L, op, prg_error_oom());
@@ -246,7 +254,8 @@ static int change_lane(lua_State *L, struct prg_op *op) {
   return 0;
 }
 
-/* A primary that became a standby refuses writes: leave all connections to it. */
+/* A primary that became a standby refuses writes: leave all connections to it.
+ */
 static bool is_failover(const struct prg_op *op, const struct prg_error *e) {
   return op->exec == NULL && strcmp(e->sqlstate, "25006") == 0;
 }
@@ -259,10 +268,69 @@ static void tell(lua_State *L, const struct prg_op *op,
   prg_call_tell(L, op->db, &t);
 }
 
+/* ---- changes of the schema ---------------------------------------------- */
+
+static bool is_one_of(const char *word, const char *const *list) {
+  for (; *list != NULL; list++)
+    if (strcmp(word, *list) == 0) return true;
+  return false;
+}
+
+/* Is the word at `p`, in any case, one of the list? It ends at *end. */
+static bool word_at(const char *p, const char **end, const char *const *list) {
+  char word[8];
+  size_t n = 0;
+  while (isalnum((unsigned char)p[n]) || p[n] == '_') {
+    if (n < sizeof word) word[n] = (char)toupper((unsigned char)p[n]);
+    n++;
+  }
+  *end = p + n;
+  if (n == 0 || n >= sizeof word) return false;
+  word[n] = '\0';
+  return is_one_of(word, list);
+}
+
+/* Does a statement of the text change the schema? What only looks like one in a
+** literal costs no more than reading the catalogue again. */
+static bool has_ddl(const struct prg_sql *s) {
+  static const char *const ddl[] = {"CREATE", "ALTER", "DROP", NULL};
+  const char *p = s->stmt->sql;
+  if ((s->stmt->flags & PRG_STMT_MULTI) == 0)
+    return is_one_of(s->scan.keyword, ddl);
+  while (*p != '\0') {
+    const char *end;
+    if (word_at(p, &end, ddl)) return true;
+    p = end == p ? p + 1 : end;
+  }
+  return false;
+}
+
+/* What the Lua part knows of tables may be wrong from now on: after such a
+** statement, and again when the transaction in which it ran has ended, since
+** others have read the catalogue without it meanwhile. */
+static void note_ddl(lua_State *L, struct prg_op *op) {
+  static const char *const ends[] = {"COMMIT", "END", "ROLLBACK", "ABORT",
+                                     NULL};
+  const struct prg_sql *s = op->sql;
+  struct prg_exec *x = op->exec;
+  if (s == NULL || (s->stmt->flags & PRG_STMT_UTILITY) == 0) return;
+  while (x != NULL && x->parent != NULL) x = x->parent;
+  if (has_ddl(s)) {
+    if (x != NULL) x->ddl = true;
+  } else if (x == NULL || !x->ddl || !is_one_of(s->scan.keyword, ends)) {
+    return;
+  }
+  if (x != NULL && x->lease->slot != NULL &&
+      x->lease->slot->conn->tx == PRG_TX_IDLE)
+    x->ddl = false;
+  prg_db_note_ddl(L);
+}
+
 static int answered(lua_State *L, struct prg_op *op) {
   struct prg_req *req = op->req;
   struct prg_error *e = req->error;
   if (req->wrong_lane) return change_lane(L, op);
+  note_ddl(L, op);
   op->result = req->result;
   req->result = NULL;
   req->error = NULL;
@@ -286,17 +354,21 @@ static int answered(lua_State *L, struct prg_op *op) {
 /* ---- DONE: results ------------------------------------------------------ */
 
 static int refuse_count(lua_State *L, struct prg_op *op, bool none) {
+  if (op->table != NULL) return fail(L, op, prg_crud_refusal(op, none));
   return fail(
       L, op,
       none ? prg_error_new(PRG_K_NOT_FOUND, "no row was found")
            : prg_error_new(PRG_K_NOT_UNIQUE, "more than one row was found"));
 }
 
-/* Pushes the metatable for rows out of the options; its index, or 0. Another
-** task may have changed the options meanwhile. */
-static int push_class(lua_State *L, const struct prg_op *op) {
-  if (!op->class) return 0;
-  lua_getfield(L, op->opts, "class");
+/* Another task may have changed the options meanwhile. */
+int prg_call_push_class(lua_State *L, const struct prg_op *op) {
+  if (op->class)
+    lua_getfield(L, op->opts, "class");
+  else if (op->table != NULL)
+    lua_rawgeti(L, 2, 4);
+  else
+    return 0;
   if (lua_istable(L, -1)) return lua_gettop(L);
   lua_pop(L, 1);
   return 0;
@@ -304,12 +376,12 @@ static int push_class(lua_State *L, const struct prg_op *op) {
 
 /* Rows in slices: a long list lets other tasks run in between. It is anchored
 ** in the registry under the operation's address meanwhile. */
-static int push_list(lua_State *L, struct prg_op *op) {
+int prg_call_push_list(lua_State *L, struct prg_op *op) {
   struct prg_result *r = op->result;
   int how[2] = {(int)op->shape, 0};
   int64_t start = prg_now();
   int top = lua_gettop(L);
-  how[1] = push_class(L, op);
+  how[1] = prg_call_push_class(L, op);
   if (op->row == 0)
     prg_rows_begin(L, op->db, r, op->shape);
   else
@@ -336,7 +408,7 @@ static int push_list(lua_State *L, struct prg_op *op) {
 
 static int push_script(lua_State *L, struct prg_op *op) {
   struct prg_result *r;
-  int n = 0, class = push_class(L, op), list;
+  int n = 0, class = prg_call_push_class(L, op), list;
   lua_createtable(L, 4, 0);
   list = lua_gettop(L);
   for (r = op->result; r != NULL; r = r->next) {
@@ -352,7 +424,7 @@ static int push_first(lua_State *L, struct prg_op *op) {
     lua_pushnil(L);
     return 1;
   }
-  how[1] = push_class(L, op);
+  how[1] = prg_call_push_class(L, op);
   prg_push_row(L, op->db, op->result, 0, how);
   return 1;
 }
@@ -365,7 +437,7 @@ static int push_answer(lua_State *L, struct prg_op *op) {
   }
   switch (op->verb) {
     case PRG_VERB_QUERY:
-      return push_list(L, op);
+      return prg_call_push_list(L, op);
     case PRG_VERB_ONE:
       if (r->nrows != 1 || r->truncated)
         return refuse_count(L, op, r->nrows == 0);
@@ -386,8 +458,17 @@ static int push_answer(lua_State *L, struct prg_op *op) {
     case PRG_VERB_PING:
       lua_pushboolean(L, 1);
       return 1;
+    case PRG_VERB_COUNT: /* what was changed, or SELECT count(*) */
+      lua_pushinteger(L, (lua_Integer)(r->desc != NULL ? prg_result_number(L, r)
+                                                       : r->affected));
+      return 1;
+    case PRG_VERB_EXISTS:
+      lua_pushboolean(L, prg_result_number(L, r) != 0);
+      return 1;
+    case PRG_VERB_PAGE:
+      return prg_page_push(L, op);
     default:
-      prg_push_execute(L, op->db, r, op->shape, push_class(L, op));
+      prg_push_execute(L, op->db, r, op->shape, prg_call_push_class(L, op));
       return 1;
   }
 }
@@ -479,7 +560,7 @@ static void read_shape(lua_State *L, struct prg_op *op) {
             s != NULL ? s : luaL_typename(L, -1));
 }
 
-static void read_option(lua_State *L, struct prg_op *op, const char *key) {
+bool prg_call_option(lua_State *L, struct prg_op *op, const char *key) {
   if (strcmp(key, "timeout") == 0) {
     op->span = prg_check_seconds(L, -1, "timeout");
     if (op->span == 0) prg_usage(L, "timeout: must be greater than 0");
@@ -491,21 +572,27 @@ static void read_option(lua_State *L, struct prg_op *op, const char *key) {
                 luaL_typename(L, -1));
     op->class = true;
   } else {
-    prg_usage(L, "unknown option \"%s\": allowed are timeout, rows, class",
-              key);
+    return false;
   }
+  return true;
 }
 
-void prg_call_options(lua_State *L, struct prg_op *op) {
+void prg_call_defaults(struct prg_op *op) {
   op->span = op->db->query_timeout;
   op->shape = PRG_SHAPE_RECORD;
   op->class = false;
+}
+
+void prg_call_options(lua_State *L, struct prg_op *op) {
+  prg_call_defaults(op);
   if (op->opts == 0) return;
   lua_pushnil(L);
   while (lua_next(L, op->opts) != 0) {
     if (lua_type(L, -2) != LUA_TSTRING)
       prg_usage(L, "the options have a key of type %s", luaL_typename(L, -2));
-    read_option(L, op, lua_tostring(L, -2));
+    if (!prg_call_option(L, op, lua_tostring(L, -2)))
+      prg_usage(L, "unknown option \"%s\": allowed are timeout, rows, class",
+                lua_tostring(L, -2));
     lua_pop(L, 1);
   }
 }
@@ -518,12 +605,13 @@ static struct prg_op *begin_on(lua_State *L, struct prg_db *db,
   op->exec = x;
   op->verb = verb;
   op->opts = 0;
+  op->key = NULL;
   op->began = db->has_on_query ? prg_now() : 0;
   op->closing = false;
   return op;
 }
 
-static struct prg_op *begin(lua_State *L, enum prg_verb_kind verb) {
+struct prg_op *prg_call_begin(lua_State *L, enum prg_verb_kind verb) {
   struct prg_exec *x;
   struct prg_db *db = prg_exec_resolve(L, &x);
   return begin_on(L, db, x, verb);
@@ -539,23 +627,43 @@ static void new_request(lua_State *L, struct prg_op *op,
   if (op->exec != NULL) op->due = prg_op_due(op->task, op->span);
 }
 
+struct prg_op *prg_call_resumed(lua_State *L) {
+  return prg_op_resumed(L, call_step);
+}
+
+int prg_call_run(lua_State *L, struct prg_op *op,
+                 const struct prg_value *params, size_t max_rows) {
+  new_request(L, op, PRG_REQ_QUERY);
+  op->req->params = params;
+  op->req->max_rows = max_rows;
+  return prg_op_run(L, op);
+}
+
+int prg_call_run_batch(lua_State *L, struct prg_op *op,
+                       const struct prg_value *sets, size_t nsets,
+                       bool collect) {
+  new_request(L, op, PRG_REQ_BATCH);
+  op->req->params = sets;
+  op->req->nsets = nsets;
+  op->req->collect = collect;
+  if (prg_req_own_params(op->req) != PRG_OK) prg_raise(L, prg_error_oom());
+  return prg_op_run(L, op);
+}
+
 /* x:query(sql, …) and its kin */
 static int call_statement(lua_State *L, enum prg_verb_kind verb,
                           size_t max_rows) {
   struct prg_op *op = prg_op_resumed(L, call_step);
   struct prg_value *params;
   if (op != NULL) return prg_op_run(L, op);
-  op = begin(L, verb);
+  op = prg_call_begin(L, verb);
   op->sql = prg_sql_get(L, op->db, 2);
   op->opts = prg_sql_params(L, op->sql, 3, &op->arena, &params);
   prg_call_options(L, op);
   prg_call_check(L, op);
   if (max_rows > 0 && op->shape == PRG_SHAPE_COLUMNS)
     prg_usage(L, "rows = \"columns\" is for query()");
-  new_request(L, op, PRG_REQ_QUERY);
-  op->req->params = params;
-  op->req->max_rows = max_rows;
-  return prg_op_run(L, op);
+  return prg_call_run(L, op, params, max_rows);
 }
 
 static int x_query(lua_State *L) {
@@ -585,7 +693,7 @@ static int x_script(lua_State *L) {
   struct prg_op *op = prg_op_resumed(L, call_step);
   if (op != NULL) return prg_op_run(L, op);
   lua_settop(L, 3);
-  op = begin(L, PRG_VERB_SCRIPT);
+  op = prg_call_begin(L, PRG_VERB_SCRIPT);
   op->sql = prg_sql_once(L, op->db, 2);
   op->sql->refs++;
   if (!lua_isnil(L, 3)) {
@@ -617,8 +725,8 @@ static int x_script(lua_State *L) {
   return prg_op_run(L, op);
 }
 
-/* Reads the sets of a batch into the request's arena. */
-static void read_sets(lua_State *L, struct prg_op *op, int list) {
+/* The sets of a batch, one after the other, in the arena. */
+static struct prg_value *read_sets(lua_State *L, struct prg_op *op, int list) {
   size_t i, n = lua_rawlen(L, list);
   size_t width = (size_t)op->sql->scan.nparams;
   struct prg_value *all =
@@ -634,9 +742,7 @@ static void read_sets(lua_State *L, struct prg_op *op, int list) {
     memcpy(all + i * width, v, sizeof *v * width);
     lua_pop(L, 1);
   }
-  op->req->params = all;
-  op->req->nsets = n;
-  if (prg_req_own_params(op->req) != PRG_OK) prg_raise(L, prg_error_oom());
+  return all;
 }
 
 /* core.execute_many(x, sql, list [, opts]) -> { affected } */
@@ -644,7 +750,7 @@ static int x_execute_many(lua_State *L) {
   struct prg_op *op = prg_op_resumed(L, call_step);
   if (op != NULL) return prg_op_run(L, op);
   lua_settop(L, 4);
-  op = begin(L, PRG_VERB_MANY);
+  op = prg_call_begin(L, PRG_VERB_MANY);
   op->sql = prg_sql_get(L, op->db, 2);
   if (lua_type(L, 3) != LUA_TTABLE)
     prg_usage(L, "execute_many: a list of parameter tables is expected, not %s",
@@ -671,9 +777,8 @@ static int x_execute_many(lua_State *L) {
     return 1;
   }
   op->sql->stmt->lane = PRG_LANE_WRITE;
-  new_request(L, op, PRG_REQ_BATCH);
-  read_sets(L, op, 3);
-  return prg_op_run(L, op);
+  return prg_call_run_batch(L, op, read_sets(L, op, 3), lua_rawlen(L, 3),
+                            false);
 }
 
 /* x:ping() */
@@ -681,7 +786,7 @@ static int x_ping(lua_State *L) {
   struct prg_op *op = prg_op_resumed(L, call_step);
   if (op != NULL) return prg_op_run(L, op);
   lua_settop(L, 1);
-  op = begin(L, PRG_VERB_PING);
+  op = prg_call_begin(L, PRG_VERB_PING);
   prg_call_options(L, op);
   new_request(L, op, PRG_REQ_PING);
   return prg_op_run(L, op);
@@ -707,7 +812,8 @@ static int core_control(lua_State *L) {
   return prg_op_run(L, op);
 }
 
-/* core.internal(x, sql, …) -> { affected, … }: as execute, for statements of the
+/* core.internal(x, sql, …) -> { affected, … }: as execute, for statements of
+*the
 ** Lua part that clean up behind themselves (a cursor in a transaction) */
 static int core_internal(lua_State *L) {
   return call_statement(L, PRG_VERB_INTERNAL, 0);

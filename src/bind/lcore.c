@@ -1,5 +1,6 @@
 /* The module "perigee.core": what the files of this folder add to one table. */
 #include "bind/bind_int.h"
+#include "bind/crud_int.h"
 
 static const char functions_key = 0; /* registry: { [address] = true } */
 
@@ -47,6 +48,12 @@ int luaopen_perigee_core(lua_State *L) {
   prg_db_open(L);
   prg_exec_open(L);
   prg_call_open(L);
+  prg_tinfo_open(L);
+  prg_raw_open(L);
+  prg_filter_open(L);
+  prg_crud_open(L);
+  prg_bulk_open(L);
+  prg_page_open(L);
   prg_stream_open(L);
   prg_url_open(L);
   lua_pushlightuserdata(L, (void *)(uintptr_t)&prg_mark_park);

@@ -41,6 +41,19 @@ void prg_push_env(lua_State *L, int i) {
   lua_pop(L, 1);
 }
 
+void prg_db_note_ddl(lua_State *L) {
+  lua_Integer n;
+  prg_push_env(L, 1);
+  if (lua_istable(L, -1)) {
+    lua_getfield(L, -1, "ddl");
+    n = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    lua_pushinteger(L, n + 1);
+    lua_setfield(L, -2, "ddl");
+  }
+  lua_pop(L, 1);
+}
+
 /* ---- opening ------------------------------------------------------------ */
 
 static void free_config(struct prg_config *c) {

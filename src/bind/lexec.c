@@ -146,6 +146,14 @@ static void note_leak(struct prg_exec *x) {
   prg_db_note(x->db, e);
 }
 
+/* A transaction that changed the schema is given up without a ROLLBACK of ours:
+** the pool undoes it. The executor is at 1. */
+static void note_undone(lua_State *L, struct prg_exec *x) {
+  if (!x->ddl) return;
+  x->ddl = false;
+  prg_db_note_ddl(L);
+}
+
 static int exec__gc(lua_State *L) {
   struct prg_exec *x = lua_touserdata(L, 1);
   struct prg_lease *lease = x->lease;
@@ -156,6 +164,7 @@ static int exec__gc(lua_State *L) {
   if (x->inner != NULL && x->inner->parent == x) x->inner->parent = NULL;
   x->parent = NULL;
   prg_lease_unref(lease, x->db);
+  note_undone(L, x);
   return 0;
 }
 
@@ -270,6 +279,7 @@ static int core_release(lua_State *L) {
     prg_pool_discard(slot, reason);
   else
     prg_pool_release(slot);
+  note_undone(L, x);
   return 0;
 }
 

@@ -405,6 +405,14 @@ void prg_push_cell(lua_State *L, struct prg_db *db, struct prg_result *r,
   }
 }
 
+int64_t prg_result_number(lua_State *L, struct prg_result *r) {
+  const struct prg_value *v;
+  if (r->desc == NULL || r->desc->ncols == 0 || r->nrows == 0) return 0;
+  v = get_row(L, r, 0);
+  if (v->type == PRG_BOOL) return v->u.b ? 1 : 0;
+  return v->type == PRG_INT ? v->u.i : 0;
+}
+
 /* An INSERT's first returned value, where the driver has no id of its own. */
 static bool has_returned_id(const struct prg_db *db,
                             const struct prg_result *r) {

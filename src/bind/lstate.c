@@ -58,6 +58,8 @@ static int state__gc(lua_State *L) {
   prg_error_unref(main->cancel);
   prg_error_unref(box->state.limbo);
   box->state.limbo = NULL;
+  prg_emitter_free(box->state.emit);
+  box->state.emit = NULL;
   prg_hub_unref(box->state.hub);
   box->state.hub = NULL;
   return 0;

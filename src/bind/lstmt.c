@@ -76,7 +76,7 @@ struct prg_sql *prg_sql_once(lua_State *L, struct prg_db *db, int i) {
   return s;
 }
 
-/* Scans the string at `i` and puts it into the cache. */
+/* Scans the string at `i` and puts it into the cache. [-0, +1, e] */
 static struct prg_sql *add(lua_State *L, struct prg_db *db, int i) {
   struct prg_sql *s = prg_sql_once(L, db, i);
   if (db->nsql >= MAX_CACHED) start_cache(L, db);
@@ -84,22 +84,29 @@ static struct prg_sql *add(lua_State *L, struct prg_db *db, int i) {
   lua_pushvalue(L, i);
   lua_pushvalue(L, -3);
   lua_rawset(L, -3);
-  lua_pop(L, 2);
+  lua_pop(L, 1);
   db->nsql++;
   return s;
 }
 
-struct prg_sql *prg_sql_get(lua_State *L, struct prg_db *db, int i) {
-  struct prg_sql **box, *s;
+struct prg_sql *prg_sql_push(lua_State *L, struct prg_db *db, int i) {
+  struct prg_sql **box;
+  i = lua_absindex(L, i);
   if (lua_type(L, i) != LUA_TSTRING) return prg_sql_once(L, db, i);
   lua_rawgeti(L, LUA_REGISTRYINDEX, db->sql_ref);
   lua_pushvalue(L, i);
   lua_rawget(L, -2);
+  lua_remove(L, -2);
   box = lua_touserdata(L, -1);
-  s = box != NULL ? *box : NULL;
-  lua_pop(L, 2);
-  if (s == NULL) s = add(L, db, i);
+  if (box != NULL) return *box;
+  lua_pop(L, 1);
+  return add(L, db, i);
+}
+
+struct prg_sql *prg_sql_get(lua_State *L, struct prg_db *db, int i) {
+  struct prg_sql *s = prg_sql_push(L, db, i);
   s->refs++;
+  lua_pop(L, 1);
   return s;
 }
 
@@ -247,11 +254,16 @@ static struct prg_value *new_values(lua_State *L, const struct prg_sql *s,
   return v;
 }
 
-struct prg_value *prg_sql_table(lua_State *L, const struct prg_sql *s, int t,
-                                struct prg_arena *a) {
+struct prg_value *prg_sql_values(lua_State *L, const struct prg_sql *s, int t,
+                                 struct prg_arena *a) {
   struct prg_value *v = new_values(L, s, a);
   table_values(L, s, t, a, v);
-  return reorder(L, s, a, v);
+  return v;
+}
+
+struct prg_value *prg_sql_table(lua_State *L, const struct prg_sql *s, int t,
+                                struct prg_arena *a) {
+  return reorder(L, s, a, prg_sql_values(L, s, t, a));
 }
 
 int prg_sql_params(lua_State *L, const struct prg_sql *s, int first,

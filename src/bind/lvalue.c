@@ -563,12 +563,18 @@ static void take_table(struct taker *t, int i, int depth,
 
 static const char default_key = 0; /* registry: perigee.default */
 
+bool prg_is_default(lua_State *L, int i) {
+  bool is;
+  if (lua_type(L, i) != LUA_TUSERDATA) return false;
+  i = lua_absindex(L, i);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &default_key);
+  is = lua_rawequal(L, i, -1);
+  lua_pop(L, 1);
+  return is;
+}
+
 static void refuse_other(struct taker *t, int i, int depth) {
-  bool is_default;
-  lua_rawgetp(t->L, LUA_REGISTRYINDEX, &default_key);
-  is_default = lua_rawequal(t->L, i, -1);
-  lua_pop(t->L, 1);
-  if (is_default)
+  if (prg_is_default(t->L, i))
     refuse(t, depth,
            "perigee.default stands only for the value of a column in insert, "
            "upsert and update");

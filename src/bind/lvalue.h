@@ -103,6 +103,9 @@ void prg_double_text(double d, char *buf);
 
 /* ---- lvalue.c ------------------------------------------------------------ */
 
+/* Is the value at `i` perigee.default? [-0, +0, -] */
+bool prg_is_default(lua_State *L, int i);
+
 #if !PRG_INT64
 #define PRG_TCDATA 10 /* LuaJIT's lua_type() of a cdata */
 /* Pushes the decimal digits of the int64_t or uint64_t cdata at `i`, or nothing
