@@ -11,12 +11,8 @@
 ** All but read-convert only touch the values: length and first byte of each.
 ** read-convert makes of each value what a caller in C could use.
 */
-#include "measure.h"
+#include "client_postgres.h"
 
-#include <arpa/inet.h>
-#include <endian.h>
-#include <libpq-fe.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -26,56 +22,14 @@
   "SELECT " COLUMNS " FROM mixed WHERE id BETWEEN $1 AND $2 ORDER BY id"
 #define ALL "SELECT " COLUMNS " FROM mixed WHERE id <= $1"
 #define FETCH_ROWS 500
-#define INT4_OID 23
 
 typedef void (*row_fn)(const PGresult *r, int row, struct measure *m);
 
 /* ---- one statement ------------------------------------------------------- */
 
-static PGconn *open_conn(const char *url) {
-  PGconn *c = PQconnectdb(url);
-  if (PQstatus(c) != CONNECTION_OK) die("connect", PQerrorMessage(c));
-  if (PQsetnonblocking(c, 1) != 0) die("setnonblocking", PQerrorMessage(c));
-  return c;
-}
-
-static void wait_for(PGconn *c, short events) {
-  struct pollfd p = {PQsocket(c), events, 0};
-  if (poll(&p, 1, -1) < 0) die("poll", "failed");
-}
-
-static void flush_out(PGconn *c) {
-  int left;
-  while ((left = PQflush(c)) == 1) wait_for(c, POLLIN | POLLOUT);
-  if (left < 0) die("flush", PQerrorMessage(c));
-}
-
-/* The next result, or NULL when the statement is through. */
-static PGresult *next_result(PGconn *c) {
-  while (PQisBusy(c)) {
-    wait_for(c, POLLIN);
-    if (!PQconsumeInput(c)) die("read", PQerrorMessage(c));
-  }
-  return PQgetResult(c);
-}
-
-static void check_result(PGconn *c, const PGresult *r) {
-  ExecStatusType s = PQresultStatus(r);
-  if (s != PGRES_TUPLES_OK && s != PGRES_COMMAND_OK && s != PGRES_SINGLE_TUPLE)
-    die("query", PQerrorMessage(c));
-}
-
 static void prepare(PGconn *c, const char *name, const char *sql, int nparams) {
   static const Oid types[] = {INT4_OID, INT4_OID};
-  PGresult *r = PQprepare(c, name, sql, nparams, types);
-  check_result(c, r);
-  PQclear(r);
-}
-
-static void run(PGconn *c, const char *sql) {
-  PGresult *r = PQexec(c, sql);
-  check_result(c, r);
-  PQclear(r);
+  prepare_typed(c, name, sql, nparams, types);
 }
 
 static void send_prepared(PGconn *c, const char *name, int n, int a, int b) {

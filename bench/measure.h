@@ -19,6 +19,14 @@
 #define WARM_LOOKUPS 500
 #define WARM_READS 5
 #define CHECK_MODULUS UINT64_C(1000000007)
+#define ITEM_GROUPS 2000
+#define PAGE_ROWS 50
+#define PAGE_DEPTH 1000000
+/* What the writing workloads have to leave behind. */
+#define CHECK_FRESH                                                        \
+  "SELECT CAST(count(*) + 3 * sum(grp) + 7 * sum(length(name)) AS bigint)" \
+  " FROM fresh"
+#define CHECK_COUNTERS "SELECT CAST(sum(n * (id % 7)) AS bigint) FROM counters"
 
 struct measure {
   double wall, cpu; /* at the start; at the end: what was used */

@@ -10,6 +10,13 @@ local M = {
   WARM_LOOKUPS = 500,
   WARM_READS = 5,
   MODULUS = 1000000007,
+  ITEM_GROUPS = 2000,
+  PAGE_ROWS = 50,
+  PAGE_DEPTH = 1000000,
+  -- What the writing workloads have to leave behind.
+  CHECK_FRESH = "SELECT CAST(count(*) + 3 * sum(grp) + 7 * sum(length(name)) AS bigint)"
+    .. " FROM fresh",
+  CHECK_COUNTERS = "SELECT CAST(sum(n * (id % 7)) AS bigint) FROM counters",
 }
 
 local byte = string.byte

@@ -5,6 +5,8 @@
 --     rounds, scale, only, json, luas (names), pin
 --     env[lua]: what a shell needs before a Lua program
 --     postgres, sqlite: URLs;  file: SQLite's file;  limits: folder of the C programs
+--     python: what a shell needs before a peer's program
+--     missing[driver]: the package without which there is no peer
 local settings = dofile(arg[1])
 
 local function quote(s) return "'" .. s:gsub("'", "'\\''") .. "'" end
@@ -37,6 +39,21 @@ local WORKLOADS = {
     count = { postgres = 200000, sqlite = 200000 } },
 }
 
+-- The verbs on tables. They have peers, too.
+local PEERS = { postgres = "asyncpg", sqlite = "aiosqlite" }
+
+local function add_crud(name, title, postgres, sqlite)
+  WORKLOADS[#WORKLOADS + 1] = { name = name, script = "crud.lua", title = title,
+    limits = { name }, family = "crud", check = name, peers = PEERS,
+    count = { postgres = postgres, sqlite = sqlite } }
+end
+add_crud("insert", "insert of one row", 8000, 40000)
+add_crud("insert_many", "insert_many of 100,000 rows", 100000, 100000)
+add_crud("select", "select of 50 rows by a filter", 4000, 10000)
+add_crud("update", "update by key", 8000, 40000)
+add_crud("page", "pages of 50 rows from the first row on", 3000, 3000)
+add_crud("page_deep", "pages of 50 rows from the 1,000,000th on", 3000, 3000)
+
 local function limits_of(w, driver)
   return w.limits[driver] or w.limits
 end
@@ -51,7 +68,12 @@ local function programs(w, driver)
     list[#list + 1] = { name = name, command = table.concat(words, " ") }
   end
   for _, limit in ipairs(limits_of(w, driver)) do
-    add("C " .. limit, quote(settings.limits .. "/limit_" .. driver), target, limit,
+    add("C " .. limit, quote(("%s/%s_%s"):format(settings.limits, w.family or "limit",
+      driver)), target, limit, tostring(count))
+  end
+  local peer = w.peers and w.peers[driver]
+  if peer and not settings.missing[driver] then
+    add(peer, settings.python .. " peer_" .. peer .. ".py", target, w.name,
       tostring(count))
   end
   for _, lua in ipairs(settings.luas) do
@@ -112,7 +134,17 @@ local function ratio(limit, results, key)
   return median(values)
 end
 
-local function summary(w, driver, program, limit)
+-- How often as fast as the peer, if there is one.
+local function peer_ratio(w, driver, list, results)
+  for _, program in ipairs(list) do
+    if w.peers and program.name == w.peers[driver] then
+      return ratio(program.results, results, "wall")
+    end
+  end
+end
+
+local function summary(w, driver, program, list)
+  local limit = list[1].results
   local wall = each_of(program.results, "wall")
   table.sort(wall)
   return {
@@ -124,6 +156,7 @@ local function summary(w, driver, program, limit)
     cpu_ratio = ratio(limit, program.results, "cpu"),
     best_ratio = math.min(table.unpack(each_of(limit, "wall"))) / wall[1],
     peak_kib = program.results[#program.results].peak_kib,
+    peer_ratio = peer_ratio(w, driver, list, program.results),
   }
 end
 
@@ -135,20 +168,27 @@ local function time_text(s)
   return ("%.3f s"):format(s)
 end
 
-local LINE = "  %-16s %12s  %-24s %12s  %-14s %8s %9s"
+local LINE = "  %-16s %12s  %-24s %12s  %-14s %8s %9s  %s"
 
 local function print_head(w, driver)
   print(("\n%s, %s"):format(driver, w.title))
-  print(LINE:format("program", "time each", "(fastest to slowest)", "own CPU",
-    "of C", "CPU", "peak"))
+  local peer, missing = w.peers and w.peers[driver], settings.missing[driver]
+  if peer and missing then
+    print(("  %s is not compared: the package %s is missing"):format(peer, missing))
+    peer = nil
+  end
+  print((LINE:format("program", "time each", "(fastest to slowest)", "own CPU",
+    "of C", "CPU", "peak", peer and "of " .. peer or ""):gsub("%s+$", "")))
 end
 
 local function print_summary(s)
-  print(LINE:format(s.program, time_text(s.wall),
+  local of_peer = s.peer_ratio and ("x %.2f"):format(s.peer_ratio) or ""
+  print((LINE:format(s.program, time_text(s.wall),
     ("(%s to %s)"):format(time_text(s.wall_min), time_text(s.wall_max)),
     time_text(s.cpu), ("%3.0f %% (%.0f %%)"):format(s.throughput_ratio * 100,
       s.best_ratio * 100),
-    ("x %.2f"):format(1 / s.cpu_ratio), ("%.1f MiB"):format(s.peak_kib / 1024)))
+    ("x %.2f"):format(1 / s.cpu_ratio), ("%.1f MiB"):format(s.peak_kib / 1024),
+    of_peer):gsub("%s+$", "")))
 end
 
 local function json_text(s)
@@ -183,7 +223,7 @@ local function measure(w, driver)
   compare_checks(w, list)
   if not settings.json then print_head(w, driver) end
   for _, program in ipairs(list) do
-    local s = summary(w, driver, program, list[1].results)
+    local s = summary(w, driver, program, list)
     if settings.json then print(json_text(s)) else print_summary(s) end
   end
   io.stdout:flush()
