@@ -18,10 +18,10 @@ M.retry = setmetatable({}, {
 })
 
 local function check_supported(x, verb)
-  local dialect = core.driver(x).dialect
-  if dialect ~= "sqlite" then return end
+  local driver = core.driver(x)
+  if driver.features.row_locks then return end
   error(core.new_error("unsupported",
-    verb .. ": SQLite has no row locks, so it has no SKIP LOCKED"), 0)
+    ("%s: %s has no row locks, so it has no SKIP LOCKED"):format(verb, driver.name)), 0)
 end
 
 local SKIP = "update skip_locked"

@@ -157,7 +157,7 @@ end
 local function upsert_list(x, h, list, opts, whole)
   local entry = tables.entry(x, h)
   local fn = bulk.upsert_many
-  if not entry.one_statement and core.driver(x).dialect ~= "sqlite" then fn = upsert_each end
+  if not entry.one_statement and core.driver(x).features.row_locks then fn = upsert_each end
   return call_all(fn, x, h, list, opts, whole)
 end
 

@@ -169,7 +169,7 @@ end
 local function upsert_in_steps(x, h, record, names, o, whole)
   local filter = key_filter(h, record, names)
   local options = statement_options(o)
-  local locks = core.driver(x).dialect ~= "sqlite"
+  local locks = core.driver(x).features.row_locks
   for _ = 1, ATTEMPTS do
     local row = call(leaves.insert, x, h, record, options, {
       conflict = "nothing", key = names, set = o.set, whole = whole,
@@ -430,7 +430,7 @@ end
 
 local function update_or_create(tx, h, record, names, o)
   local find = { timeout = o.timeout, class = o.class }
-  if core.driver(tx).dialect ~= "sqlite" then find.lock = "update" end
+  if core.driver(tx).features.row_locks then find.lock = "update" end
   local filter = key_filter(h, record, names)
   for _ = 1, ATTEMPTS do
     local row = call(leaves.find_first, tx, h, record, find)

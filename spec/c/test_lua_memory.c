@@ -108,7 +108,10 @@ static const char prelude[] =
     "  if not ok then error(err, 0) end\n"
     "end\n"
     "local function is_memory(e)\n"
-    "  if type(e) == 'string' then return e:find 'memory' ~= nil end\n"
+    /* luaL_checkstack calls it an overflow when the stack cannot grow. */
+    "  if type(e) == 'string' then\n"
+    "    return e:find 'memory' ~= nil or e:find 'stack overflow %(' ~= nil\n"
+    "  end\n"
     "  return type(e) == 'table' and (e.kind == 'resource'\n"
     "    or e.kind == 'aborted'\n" /* after what a pcall has swallowed */
     "    or tostring(e):find 'memory' ~= nil or is_memory(e.cause))\n"

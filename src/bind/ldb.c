@@ -426,9 +426,9 @@ static int core_evict(lua_State *L) {
 
 /* core.driver(db) -> { name, dialect, version, features = { … } } */
 static int core_driver(lua_State *L) {
-  static const char *const names[] = {"pipeline",   "cancel", "interleave",
-                                      "cursor",     "lanes",  "last_id",
-                                      "cursor_hold"};
+  static const char *const names[] = {"pipeline",    "cancel", "interleave",
+                                      "cursor",      "lanes",  "last_id",
+                                      "cursor_hold", "collect"};
   struct prg_exec *x;
   struct prg_db *db = prg_exec_resolve(L, &x);
   size_t i;
@@ -444,6 +444,8 @@ static int core_driver(lua_State *L) {
     lua_pushboolean(L, (db->driver->features & (1u << i)) != 0);
     lua_setfield(L, -2, names[i]);
   }
+  lua_pushboolean(L, (db->dialect->build & PRG_BUILD_LOCK) != 0);
+  lua_setfield(L, -2, "row_locks");
   lua_setfield(L, -2, "features");
   return 1;
 }
