@@ -55,7 +55,7 @@ helper.for_each_db(function(name, open)
   end
 
   describe("insert_many", function()
-    it("gives absent columns their defaults, for each record", function()
+    it("gives absent columns their defaults, for each record (P-12)", function()
       local t = articles(open())
       local rows = t:insert_many {
         { title = "a", status = "done" },
@@ -451,7 +451,7 @@ helper.for_each_db(function(name, open)
   end)
 
   describe("update_many", function()
-    it("leaves the columns that a record does not name", function()
+    it("leaves the columns that a record does not name (P-13)", function()
       local t = articles(open())
       t:insert_many { { id = 1, title = "a", weight = 1 }, { id = 2, title = "b", weight = 2 },
         { id = 3, title = "c", weight = 3 } }

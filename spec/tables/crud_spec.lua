@@ -227,7 +227,7 @@ helper.for_each_db(function(name, open)
       assert.is_nil(getmetatable(db:get("articles", 2)))
     end)
 
-    it("refuses what is no option", function()
+    it("refuses what is no option, or no column to order by (P-19)", function()
       local db, t = articles()
       for _, opts in ipairs {
         { nope = 1 }, { limit = -1 }, { limit = 1.5 }, { limit = "1" }, { limit = 0 / 0 },
@@ -681,7 +681,7 @@ helper.for_each_db(function(name, open)
   end)
 
   describe("names", function()
-    it("are quoted", function()
+    it("are quoted (P-26)", function()
       local db = open()
       db:script [[create table "se""lect" ("or""der" integer primary key, "a b" text,
         "Ünï" text, "x; drop table t" text, "a:eq" text)]]

@@ -164,7 +164,7 @@ helper.for_each_db(function(database, open)
   end)
 
   describe("a name", function()
-    it("may be anything, and is taken as it is", function()
+    it("may be anything, and is taken as it is (P-26)", function()
       local db = open()
       for _, name in ipairs { 'a"b', "select", "Ünï", "a b", "Mixed", "x; drop table t",
         "a'b", "pgx_items" } do
