@@ -93,20 +93,16 @@ struct prg_bulk_step {
 /* lbulk_step.c: runs the step; its rows are in the order of its records, and the
 ** result is the count when none are wanted. As the value of a lua_CFunction.
 ** [-0, +n, e] */
-int prg_bulk_run(lua_State *L, struct prg_op *op, const struct prg_reader *r,
-                 struct prg_bulk_step *s);
+int prg_bulk_run(lua_State *L, struct prg_op *op, struct prg_bulk_step *s);
 /* Asks which of the step's keys have no row: rows with their numbers in the step
 ** (where the dialect has UNNEST), or for each key whether it has one. The same.
 ** [-0, +n, e] */
-int prg_bulk_probe(lua_State *L, struct prg_op *op, const struct prg_reader *r,
-                   struct prg_bulk_step *s);
+int prg_bulk_probe(lua_State *L, struct prg_op *op, struct prg_bulk_step *s);
 /* What the step's statement returns: a plain insert need not tell whether it has
 ** inserted. */
 struct prg_returning prg_bulk_returning(const struct prg_bulk_step *s);
 
-/* lbulk_value.c: the same value? Nested ones never are. */
-bool prg_bulk_same(const struct prg_value *a, const struct prg_value *b);
-/* The same for what is the same. */
+/* lbulk_value.c: the same for what prg_same_value takes as the same. */
 uint64_t prg_bulk_hash(const struct prg_value *v);
 /* Writes the value for a message, cut at `size` (at least 1), which has room for
 ** the zero byte; its length. */

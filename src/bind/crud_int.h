@@ -101,6 +101,9 @@ struct prg_set *prg_read_record(lua_State *L, const struct prg_reader *r, int i,
 /* The same for an update: the scope must not be contradicted, and is not added. */
 struct prg_set *prg_read_values(lua_State *L, const struct prg_reader *r, int i,
                                 int h, size_t *n);
+/* Are two values of one column the same? Scalars and NULL; lists and what else is
+** compared by the database never are. */
+bool prg_same_value(const struct prg_value *a, const struct prg_value *b);
 /* order_by at `i` (string or list; nil: none). [-0, +0, e] */
 struct prg_order *prg_read_order(lua_State *L, const struct prg_reader *r,
                                  int i, size_t *n);
@@ -148,7 +151,7 @@ void prg_crud_options(lua_State *L, struct prg_op *op, int i,
                       struct prg_option *own);
 /* Finds or builds the statement and runs it. `emit` writes `what`.
 ** As the value of a lua_CFunction. [-0, +n, e] */
-int prg_crud_run(lua_State *L, struct prg_op *op, const struct prg_reader *r,
+int prg_crud_run(lua_State *L, struct prg_op *op,
                  void (*emit)(struct prg_emit *, const void *),
                  const void *what);
 /* The same for a SELECT; one that locks rows is none of a reader's. */
@@ -158,7 +161,6 @@ int prg_crud_run_select(lua_State *L, struct prg_op *op,
 ** the arena; `emit` is run with those of the first. Unless the verb is COUNT the
 ** rows are collected. */
 int prg_crud_run_batch(lua_State *L, struct prg_op *op,
-                       const struct prg_reader *r,
                        void (*emit)(struct prg_emit *, const void *),
                        const void *what, const struct prg_value *sets,
                        size_t nsets);

@@ -246,7 +246,7 @@ static int crud_bulk_run(lua_State *L) {
   op = begin(L,
              check_bulk(L, 3)->returning.any ? PRG_VERB_QUERY : PRG_VERB_COUNT,
              &r, &s);
-  return prg_bulk_run(L, op, &r, &s);
+  return prg_bulk_run(L, op, &s);
 }
 
 /* core.crud.bulk_probe(x, h, plan, step, options) -> what bulk_absent reads:
@@ -259,7 +259,7 @@ static int crud_bulk_probe(lua_State *L) {
   int n = prg_crud_resumed(L, &resumed);
   if (resumed) return n;
   op = begin(L, PRG_VERB_QUERY, &r, &s);
-  return prg_bulk_probe(L, op, &r, &s);
+  return prg_bulk_probe(L, op, &s);
 }
 
 /* ---- what came back ----------------------------------------------------- */

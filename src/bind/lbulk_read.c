@@ -214,7 +214,7 @@ static void apply_scope(lua_State *L, struct reading *d) {
     const struct prg_col *c = b->scope_cols[k];
     bool is_given = has(d->given, c);
     if (is_given && ((d->raw && d->raws[c->index] != NULL) ||
-                     !prg_bulk_same(&d->cells[c->index], &b->scope_values[k])))
+                     !prg_same_value(&d->cells[c->index], &b->scope_values[k])))
       prg_usage(L, "%s: the scope has another value for this column",
                 c->name.p);
     if (is_given) continue;
@@ -463,8 +463,8 @@ static bool same_key(struct reading *d, const struct place *p) {
   int k;
   locate_key(d, p->group);
   for (k = 0; k < d->b->key->ncols; k++)
-    if (!prg_bulk_same(prg_bulk_cell(p->group, p->row, d->key_at[k]),
-                       &d->cells[key_col(d->b, k)->index]))
+    if (!prg_same_value(prg_bulk_cell(p->group, p->row, d->key_at[k]),
+                        &d->cells[key_col(d->b, k)->index]))
       return false;
   return true;
 }

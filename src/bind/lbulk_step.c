@@ -231,10 +231,9 @@ static const struct prg_value *lay_out(lua_State *L,
 }
 
 static int run_batch(lua_State *L, struct prg_op *op,
-                     const struct prg_reader *r, const struct prg_bulk_step *s,
-                     const struct batch *m) {
+                     const struct prg_bulk_step *s, const struct batch *m) {
   const struct prg_value *sets = lay_out(L, s, m);
-  return prg_crud_run_batch(L, op, r, m->emit, s, sets, s->n);
+  return prg_crud_run_batch(L, op, m->emit, s, sets, s->n);
 }
 
 /* ---- which keys are there ------------------------------------------------- */
@@ -300,25 +299,23 @@ static void fill_absent(lua_State *L, struct prg_bulk_step *s) {
   s->u.update_many.lists = lists;
 }
 
-int prg_bulk_run(lua_State *L, struct prg_op *op, const struct prg_reader *r,
-                 struct prg_bulk_step *s) {
+int prg_bulk_run(lua_State *L, struct prg_op *op, struct prg_bulk_step *s) {
   const struct batch m = {emit_step, s->g->ncols, NULL};
   fill_step(L, s);
-  return s->g->form == PRG_BULK_BATCH ? run_batch(L, op, r, s, &m)
-                                      : prg_crud_run(L, op, r, emit_step, s);
+  return s->g->form == PRG_BULK_BATCH ? run_batch(L, op, s, &m)
+                                      : prg_crud_run(L, op, emit_step, s);
 }
 
-int prg_bulk_probe(lua_State *L, struct prg_op *op, const struct prg_reader *r,
-                   struct prg_bulk_step *s) {
+int prg_bulk_probe(lua_State *L, struct prg_op *op, struct prg_bulk_step *s) {
   size_t nkey = (size_t)s->b->key->ncols, k;
   size_t *cells = prg_arena_need(L, s->arena, nkey, sizeof *cells);
   const struct batch m = {emit_exists, nkey, cells};
   if ((s->b->dialect->build & PRG_BUILD_UNNEST) != 0) {
     fill_absent(L, s);
-    return prg_crud_run(L, op, r, emit_absent, s);
+    return prg_crud_run(L, op, emit_absent, s);
   }
   for (k = 0; k < nkey; k++)
     cells[k] = column_at(s->g, &s->b->table->cols[s->b->key->cols[k]]);
   s->u.update.where = key_cond(L, s, s->from);
-  return run_batch(L, op, r, s, &m);
+  return run_batch(L, op, s, &m);
 }

@@ -1,28 +1,7 @@
-/* Values of keys: whether two are the same, and how they read. */
+/* Values of keys: their hash, and how they read. */
 #include "bind/bulk_int.h"
 
 #include <stdio.h>
-
-bool prg_bulk_same(const struct prg_value *a, const struct prg_value *b) {
-  if (a->type != b->type) return false;
-  switch (a->type) {
-    case PRG_NULL:
-      return true;
-    case PRG_BOOL:
-      return a->u.b == b->u.b;
-    case PRG_INT:
-      return a->u.i == b->u.i;
-    case PRG_DOUBLE:
-      return a->u.d == b->u.d;
-    case PRG_TEXT:
-    case PRG_BYTES:
-    case PRG_DECIMAL:
-    case PRG_JSON:
-      return a->u.s.n == b->u.s.n && memcmp(a->u.s.p, b->u.s.p, a->u.s.n) == 0;
-    default:
-      return false;
-  }
-}
 
 uint64_t prg_bulk_hash(const struct prg_value *v) {
   const uint64_t prime = UINT64_C(0x100000001b3);

@@ -179,11 +179,10 @@ static const struct prg_value *prepare(lua_State *L, struct prg_op *op,
   return e->params;
 }
 
-int prg_crud_run(lua_State *L, struct prg_op *op, const struct prg_reader *r,
+int prg_crud_run(lua_State *L, struct prg_op *op,
                  void (*emit)(struct prg_emit *, const void *),
                  const void *what) {
   const struct work w = {emit, what, false};
-  (void)r;
   return prg_call_run(L, op, prepare(L, op, &w), 0);
 }
 
@@ -198,12 +197,10 @@ int prg_crud_run_select(lua_State *L, struct prg_op *op,
 }
 
 int prg_crud_run_batch(lua_State *L, struct prg_op *op,
-                       const struct prg_reader *r,
                        void (*emit)(struct prg_emit *, const void *),
                        const void *what, const struct prg_value *sets,
                        size_t nsets) {
   const struct work w = {emit, what, false};
-  (void)r;
   (void)prepare(L, op, &w);
   op->sql->stmt->lane = PRG_LANE_WRITE;
   return prg_call_run_batch(L, op, sets, nsets, op->verb != PRG_VERB_COUNT);
@@ -562,7 +559,7 @@ static int crud_insert(lua_State *L) {
   set_verb(L, op, s.returning.any, PRG_VERB_FIRST);
   if (read_flag(L, &inner[I_WHOLE])) return_whole(L, op, &s.returning);
   s.returning.created = read_flag(L, &inner[I_CREATED]);
-  return prg_crud_run(L, op, &r, emit_insert, &s);
+  return prg_crud_run(L, op, emit_insert, &s);
 }
 
 enum truth { NEVER, ALWAYS, DEPENDS };
@@ -627,7 +624,7 @@ static int crud_update(lua_State *L) {
   if (s.nsets == 0) prg_usage(L, "update: no values to set are given");
   read_returning(L, &r, &own[1], false, &s.returning);
   set_verb(L, op, s.returning.any, PRG_VERB_QUERY);
-  return prg_crud_run(L, op, &r, emit_update, &s);
+  return prg_crud_run(L, op, emit_update, &s);
 }
 
 static void emit_delete(struct prg_emit *e, const void *what) {
@@ -650,7 +647,7 @@ static int crud_delete(lua_State *L) {
   s.where = read_target(L, &r, &own[0], "delete");
   read_returning(L, &r, &own[1], false, &s.returning);
   set_verb(L, op, s.returning.any, PRG_VERB_QUERY);
-  return prg_crud_run(L, op, &r, emit_delete, &s);
+  return prg_crud_run(L, op, emit_delete, &s);
 }
 
 static const luaL_Reg verbs[] = {{"insert", crud_insert},

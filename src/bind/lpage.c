@@ -557,7 +557,7 @@ static int crud_page_total(lua_State *L) {
   c.where =
       prg_crud_scoped(L, &q.r, prg_cond_both(L, q.r.arena, q.filter, q.search));
   q.op->verb = PRG_VERB_COUNT;
-  return prg_crud_run(L, q.op, &q.r, emit_count, &c);
+  return prg_crud_run(L, q.op, emit_count, &c);
 }
 
 /* ---- the result ---------------------------------------------------------- */

@@ -85,10 +85,11 @@ static bool same_text(const struct prg_text *a, const struct prg_text *b) {
   return a->n == b->n && (a->n == 0 || memcmp(a->p, b->p, a->n) == 0);
 }
 
-/* Two values of one column that is in a scope: scalars. */
-static bool same_value(const struct prg_value *a, const struct prg_value *b) {
+bool prg_same_value(const struct prg_value *a, const struct prg_value *b) {
   if (a->type != b->type) return false;
   switch (a->type) {
+    case PRG_NULL:
+      return true;
     case PRG_BOOL:
       return a->u.b == b->u.b;
     case PRG_INT:
@@ -174,7 +175,7 @@ static void apply_scope(struct record *rec, const struct prg_cond *c,
     return;
   }
   if (s->is_default || s->to.raw != NULL ||
-      !same_value(&s->to.value, &c->u.cmp.to.value))
+      !prg_same_value(&s->to.value, &c->u.cmp.to.value))
     prg_usage(rec->L, "%s: the scope has another value for this column",
               c->col->name.p);
 }

@@ -255,7 +255,7 @@ static int run_test(lua_State *L, enum prg_verb_kind verb,
   prg_crud_options(L, op, PRG_A_SECOND, own);
   t.table = r.table;
   t.where = prg_crud_scoped(L, &r, prg_read_filter(L, &r, PRG_A_FIRST));
-  return prg_crud_run(L, op, &r, emit, &t);
+  return prg_crud_run(L, op, emit, &t);
 }
 
 /* exists(x, h, filter, opts) -> boolean */
