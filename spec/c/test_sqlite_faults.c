@@ -152,6 +152,8 @@ static struct prg_value items[] = {{.type = PRG_INT, .u.i = 2},
 static struct prg_vlist list = {.n = 2, .items = items};
 static const struct prg_value list_value = {.type = PRG_LIST, .u.list = &list};
 
+static const struct prg_value many[300];
+
 static struct prg_req *any_kind(int kind, long n) {
   char sql[120];
   struct prg_req *r;
@@ -193,6 +195,11 @@ static struct prg_req *any_kind(int kind, long n) {
       snprintf(sql, sizeof(sql), "select perigee_json_contains('[%ld]', '%ld')",
                n, n);
       return make(PRG_REQ_QUERY, sql, PRG_STMT_READ, 0);
+    case 9: /* several sets in one statement */
+      r = make(PRG_REQ_BATCH, "insert into u values (?1)", PRG_STMT_VALUES, 1);
+      r->params = many;
+      r->nsets = sizeof(many) / sizeof(many[0]);
+      return r;
     default:
       return make(PRG_REQ_RESET, NULL, 0, 0);
   }
@@ -224,10 +231,10 @@ static void test_memory(void) {
   run(c, "create table t (a numeric, b timestamp)");
   run(c, "create table u (a)");
   run(c, "insert into t values (1.5, '2026-01-01 00:00:00'), (2, 'x')");
-  for (int kind = 0; kind < 10; kind++) {
+  for (int kind = 0; kind < 11; kind++) {
     long n = 1;
     while (n < 200 && !fail_nth(c, kind, n)) n++;
-    CHECK(n < 200 && (n > 1 || kind == 9));
+    CHECK(n < 200 && (n > 1 || kind == 10));
     CHECK(c->tx == PRG_TX_IDLE);
     CHECK(int_of(c, "select count(*) from t") == 2);
   }

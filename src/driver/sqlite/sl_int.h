@@ -88,6 +88,9 @@ const char *sl_skip_blank(const char *sql);
 enum { SL_AS_LIST = 1 /* perigee_list(?N) */, SL_AS_VALUE = 2 };
 /* Adds to use[0 … n-1] how the parameters stand in `sql`. */
 void sl_list_params(const char *sql, int n, unsigned char *use);
+/* Is `sql` INSERT INTO table [(columns)] VALUES (?1, …, ?n), with or without
+** the numbers, the table without a schema, and nothing else? *head is the length of what stands before VALUES. */
+bool sl_values_head(const char *sql, int n, size_t *head);
 
 /* ---- sl_error.c --------------------------------------------------------- */
 
@@ -126,6 +129,10 @@ struct prg_error *sl_value_bind(sqlite3_stmt *st, int i,
 /* The usage error of a value that cannot be parameter `i`, or NULL. */
 struct prg_error *sl_value_refuse(int i, const struct prg_value *v);
 
+/* Gives `v` as the value of a column; texts are referred to, not copied. Their
+** length. What sl_value_refuse refuses is an error. */
+size_t sl_value_give(sqlite3_context *ctx, const struct prg_value *v);
+
 /* ---- sl_list.c, sl_json.c: functions on every connection ------------------ */
 
 #define SL_LIST "perigee_list"
@@ -136,6 +143,14 @@ int sl_list_register(sqlite3 *db);
 struct prg_error *sl_list_bind(sqlite3_stmt *st, int i, struct prg_vlist *list,
                                size_t *bytes);
 int sl_json_register(sqlite3 *db);
+
+/* ---- sl_rows.c: sets of a batch as rows of a table ----------------------- */
+
+int sl_rows_register(sqlite3 *db);
+/* May the next sets go in one statement? */
+bool sl_rows_may(struct sl_op *op);
+/* Does so, and moves op->set. SL_DONE: go on, perhaps singly. */
+enum sl_out sl_rows_run(struct sl_op *op);
 
 /* ---- sl_result.c -------------------------------------------------------- */
 
@@ -164,6 +179,8 @@ struct sl_entry {
   struct sl_entry *chain; /* of its hash bucket */
   struct prg_stmt *key;   /* owned reference */
   sqlite3_stmt *st;       /* NULL: the text holds no statement */
+  sqlite3_stmt *rows_st;  /* the same for blocks of sets, or NULL; when */
+  bool rows_asked;        /* it was asked for */
   struct prg_desc *desc;  /* owned reference; NULL when it has no columns */
   struct prg_desc *old;   /* owned reference: replaced by the run */
   unsigned char *classes; /* of the columns */
@@ -249,6 +266,8 @@ struct sl_conn {
   int64_t size;        /* bytes of the database when last looked */
   unsigned size_age;   /* questions since then */
   sqlite3_stmt *size_st;
+
+  sqlite3_stmt *suits_st; /* sl_rows.c; used by whoever has `db` */
 };
 
 /* check() of the driver table. */
@@ -293,7 +312,9 @@ struct sl_op {
   bool lost;      /* its failure ended that */
   bool own_tx;    /* BATCH: we opened a transaction */
   size_t param_bytes;
-  size_t set; /* BATCH: the next set of parameters */
+  size_t set;  /* BATCH: the next set of parameters */
+  bool blocks; /* BATCH: many sets go in one statement */
+  bool singly; /* BATCH: none do, or no more */
   int64_t affected;
   bool has_last_id;
   int64_t last_id;

@@ -113,40 +113,11 @@ static int list_eof(sqlite3_vtab_cursor *base) {
   return k->list == NULL || k->at >= k->list->n;
 }
 
-static void give(sqlite3_context *ctx, const struct prg_value *v) {
-  const char *p;
-
-  switch ((int)v->type) {
-    case PRG_BOOL:
-      sqlite3_result_int(ctx, v->u.b ? 1 : 0);
-      break;
-    case PRG_INT:
-      sqlite3_result_int64(ctx, v->u.i);
-      break;
-    case PRG_DOUBLE:
-      sqlite3_result_double(ctx, v->u.d);
-      break;
-    case PRG_TEXT:
-    case PRG_JSON:
-    case PRG_DECIMAL:
-      p = v->u.s.p == NULL ? "" : v->u.s.p;
-      sqlite3_result_text64(ctx, p, v->u.s.n, SQLITE_STATIC, SQLITE_UTF8);
-      break;
-    case PRG_BYTES:
-      p = v->u.s.p == NULL ? "" : v->u.s.p;
-      sqlite3_result_blob64(ctx, p, v->u.s.n, SQLITE_STATIC);
-      break;
-    default:
-      sqlite3_result_null(ctx);
-      break;
-  }
-}
-
 static int list_column(sqlite3_vtab_cursor *base, sqlite3_context *ctx,
                        int column) {
   struct cursor *k = cursor_of(base);
 
-  if (column == COL_VALUE) give(ctx, &k->list->items[k->at]);
+  if (column == COL_VALUE) (void)sl_value_give(ctx, &k->list->items[k->at]);
   return SQLITE_OK;
 }
 

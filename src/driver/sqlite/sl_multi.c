@@ -75,15 +75,25 @@ static enum sl_out run_set(struct sl_op *op) {
   return out;
 }
 
+/* The next set, or several at once. */
+static enum sl_out run_next(struct sl_op *op) {
+  enum sl_out out;
+
+  if (sl_rows_may(op)) return sl_rows_run(op);
+  out = run_set(op);
+  if (out == SL_DONE) op->set++;
+  return out;
+}
+
 static enum sl_out run_sets(struct sl_op *op) {
-  for (; op->set < op->req->nsets; op->set++) {
+  while (op->set < op->req->nsets) {
     enum sl_out out;
     if (op->inlined && prg_now() - op->started > SL_SLICE) return SL_YIELD;
     if (atomic_load_explicit(&op->c->stop, memory_order_relaxed)) {
       op->error = prg_error_new(PRG_K_CANCELLED, "interrupted");
       return SL_FAILED;
     }
-    out = run_set(op);
+    out = run_next(op);
     if (out != SL_DONE) return out;
   }
   return SL_DONE;

@@ -182,7 +182,7 @@ static void on_update(void *arg, int op, const char *db, const char *table,
 
   (void)db;
   (void)rowid;
-  if (op != SQLITE_INSERT || c->into == NULL) return;
+  if (op != SQLITE_INSERT || c->into == NULL || c->into_hit) return;
   if (c->into->n == 0 || (strncasecmp(c->into->p, table, c->into->n) == 0 &&
                           table[c->into->n] == '\0'))
     c->into_hit = true;
@@ -386,6 +386,7 @@ void sl_open(struct sl_conn *c) {
     set_safety(c);
     rc = sl_list_register(c->db);
   }
+  if (rc == SQLITE_OK) rc = sl_rows_register(c->db);
   if (rc == SQLITE_OK) rc = sl_json_register(c->db);
   if (rc == SQLITE_OK) rc = make_settings(c);
   if (rc != SQLITE_OK) c->open_error = open_failed(c, rc);

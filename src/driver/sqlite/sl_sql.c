@@ -166,6 +166,48 @@ void sl_list_params(const char *sql, int n, unsigned char *use) {
   } while (t.type != T_END);
 }
 
+/* "(?1, …, ?n)" or "(?, …, ?)", and the end. */
+static bool is_all_params(const char *at, int n) {
+  struct token t = next_token(&at);
+
+  if (!is_char(&t, '(')) return false;
+  for (int i = 1; i <= n; i++) {
+    t = next_token(&at);
+    if (!is_char(&t, '?')) return false;
+    int k = read_number(&at); /* 0: the number after the last one */
+    if (k != 0 && k != i) return false;
+    t = next_token(&at);
+    if (!is_char(&t, i < n ? ',' : ')')) return false;
+  }
+  return n > 0 && next_token(&at).type == T_END;
+}
+
+static bool is_name(const struct token *t) {
+  return t->type == T_WORD || t->type == T_QUOTED;
+}
+
+bool sl_values_head(const char *sql, int n, size_t *head) {
+  const char *at = sl_skip_blank(sql);
+  struct token t = next_token(&at);
+
+  if (!is_word(&t, "INSERT")) return false;
+  t = next_token(&at);
+  if (!is_word(&t, "INTO")) return false;
+  t = next_token(&at);
+  if (!is_name(&t)) return false;
+  t = next_token(&at);
+  if (is_char(&t, '(')) {
+    do {
+      t = next_token(&at);
+    } while (is_name(&t) || is_char(&t, ','));
+    if (!is_char(&t, ')')) return false;
+    t = next_token(&at);
+  }
+  if (!is_word(&t, "VALUES")) return false;
+  *head = (size_t)(t.p - sql);
+  return is_all_params(at, n);
+}
+
 static const struct {
   const char *word;
   const char *tag;

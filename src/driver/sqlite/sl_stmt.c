@@ -39,6 +39,7 @@ static struct prg_error *check_text(struct sl_conn *c, struct prg_stmt *stmt,
 
 static void entry_free(struct sl_entry *e) {
   sqlite3_finalize(e->st);
+  sqlite3_finalize(e->rows_st);
   prg_stmt_unref(e->key);
   prg_desc_unref(e->desc);
   prg_desc_unref(e->old);
@@ -209,6 +210,8 @@ void sl_cache_clear(struct sl_conn *c) {
     forget(c, PRG_CONTAINER(k, struct sl_entry, lru));
   sqlite3_finalize(c->size_st);
   c->size_st = NULL;
+  sqlite3_finalize(c->suits_st);
+  c->suits_st = NULL;
 }
 
 /* ---- where a statement runs ---------------------------------------------- */

@@ -471,3 +471,36 @@ struct prg_error *sl_value_bind(sqlite3_stmt *st, int i,
   return prg_error_new(rc == SQLITE_TOOBIG ? PRG_K_DATA : PRG_K_USAGE,
                        "parameter ?%d: %s", i, sqlite3_errstr(rc));
 }
+
+size_t sl_value_give(sqlite3_context *ctx, const struct prg_value *v) {
+  const char *p;
+
+  switch (v->type) {
+    case PRG_NULL:
+      return 0;
+    case PRG_BOOL:
+      sqlite3_result_int(ctx, v->u.b ? 1 : 0);
+      return 0;
+    case PRG_INT:
+      sqlite3_result_int64(ctx, v->u.i);
+      return 0;
+    case PRG_DOUBLE:
+      if (isnan(v->u.d)) break;
+      sqlite3_result_double(ctx, v->u.d);
+      return 0;
+    case PRG_TEXT:
+    case PRG_JSON:
+    case PRG_DECIMAL:
+      p = v->u.s.p == NULL ? "" : v->u.s.p;
+      sqlite3_result_text64(ctx, p, v->u.s.n, SQLITE_STATIC, SQLITE_UTF8);
+      return v->u.s.n;
+    case PRG_BYTES:
+      p = v->u.s.p == NULL ? "" : v->u.s.p;
+      sqlite3_result_blob64(ctx, p, v->u.s.n, SQLITE_STATIC);
+      return v->u.s.n;
+    default:
+      break;
+  }
+  sqlite3_result_error(ctx, "a value that cannot be stored", -1);
+  return 0;
+}
