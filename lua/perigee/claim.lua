@@ -3,7 +3,6 @@ local core = require "perigee.core"
 local crud = require "perigee.crud"
 local tables = require "perigee.table"
 local transaction = require "perigee.transaction"
-local upsert = require "perigee.upsert"
 local util = require "perigee.util"
 
 local usage, pack, unpack = util.usage, util.pack, util.unpack
@@ -33,7 +32,7 @@ local SKIP = "update skip_locked"
 -- @treturn {table,...} rows
 -- @raise usage outside of a transaction; unsupported on SQLite
 function M.claim(x, h, filter, opts)
-  local o = upsert.check_options("claim", opts,
+  local o = util.check_options("claim", opts,
     { "order_by", "limit", "columns", "timeout", "class" })
   check_supported(x, "claim")
   if not transaction.in_transaction(x) then
@@ -58,7 +57,7 @@ local function read_options(opts)
     status = "status", pending = "pending", completed = "completed", failed = "failed",
     swallow = false,
   }
-  for k, v in pairs(upsert.check_options("claim_one", opts, CLAIM_ONE)) do o[k] = v end
+  for k, v in pairs(util.check_options("claim_one", opts, CLAIM_ONE)) do o[k] = v end
   if type(o.status) ~= "string" then usage("claim_one: status: the name of a column") end
   if o.error ~= nil and type(o.error) ~= "string" then
     usage("claim_one: error: the name of a column")

@@ -2,7 +2,6 @@
 local catalog = require "perigee.catalog"
 local plural = require "perigee.plural"
 local tables = require "perigee.table"
-local upsert = require "perigee.upsert"
 local util = require "perigee.util"
 
 local usage = util.usage
@@ -76,7 +75,7 @@ end
 -- @raise usage when a name is taken
 function M.export(x, env, opts)
   if type(env) ~= "table" then usage("export(env): a table is expected, not %s", type(env)) end
-  local o = upsert.check_options("export", opts, { "plural", "tables" })
+  local o = util.check_options("export", opts, { "plural", "tables" })
   for name, entry in pairs(read_names(x, env, o)) do
     env[name] = tables.from_entry(x, entry)
   end

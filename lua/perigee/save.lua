@@ -75,7 +75,7 @@ end
 -- @treturn table the row as stored
 -- @treturn boolean whether it was inserted
 function M.save(x, h, record, opts)
-  return save(x, h, record, upsert.check_options("save", opts, SAVE))
+  return save(x, h, record, util.check_options("save", opts, SAVE))
 end
 
 -- Splits a list into the records with a key and those without, each with the places
@@ -101,7 +101,7 @@ end
 -- @tparam[opt] table opts timeout, class
 -- @treturn {table,...} the rows as stored, in the order of the list
 function M.save_all(x, h, list, opts)
-  local o = upsert.check_options("save_all", opts, { "timeout", "class" })
+  local o = util.check_options("save_all", opts, { "timeout", "class" })
   local n = hooks.check_list("save_all", list)
   local keyed, new = split(x, h, list, n)
   if #new.records == 0 then return (M.upsert_many(x, h, keyed.records, o)) end

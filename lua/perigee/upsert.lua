@@ -19,26 +19,6 @@ local ATTEMPTS = 10
 
 -- ---- options and keys ------------------------------------------------------
 
---- The options of a verb; raises usage on others.
--- @tparam string verb
--- @tparam ?table options
--- @tparam {string,...} allowed
-function M.check_options(verb, options, allowed)
-  if options == nil then return {} end
-  if type(options) ~= "table" then
-    usage("%s: the options must be a table, not %s", verb, type(options))
-  end
-  local known = {}
-  for _, k in ipairs(allowed) do known[k] = true end
-  for k in pairs(options) do
-    if not known[k] then
-      usage("%s: unknown option %q: allowed are %s", verb, tostring(k),
-        table.concat(allowed, ", "))
-    end
-  end
-  return options
-end
-
 local function key_names(entry, key)
   local names = {}
   for i, c in ipairs(key.columns) do names[i] = entry.columns[c].name end
@@ -302,7 +282,7 @@ end
 -- a row outside of the handle's scope
 function M.upsert(x, h, record, opts)
   check_record("upsert", record)
-  return M.upsert_row(x, h, record, M.check_options("upsert", opts, UPSERT))
+  return M.upsert_row(x, h, record, util.check_options("upsert", opts, UPSERT))
 end
 
 -- ---- what to look for ------------------------------------------------------
@@ -383,7 +363,7 @@ local OPTIONS = { "timeout", "class" }
 -- @treturn table row
 -- @treturn boolean whether it was inserted
 function M.get_or_create(x, h, filter, defaults, opts)
-  local o = M.check_options("get_or_create", opts, OPTIONS)
+  local o = util.check_options("get_or_create", opts, OPTIONS)
   local record, names = lookup(x, h, filter, "get_or_create")
   local new = merge(record, defaults, "get_or_create")
   local found = { timeout = o.timeout, class = o.class }
@@ -453,7 +433,7 @@ end
 -- @treturn table row
 -- @treturn boolean whether it was inserted
 function M.update_or_create(x, h, filter, opts)
-  local o = M.check_options("update_or_create", opts, UPDATE_OR_CREATE)
+  local o = util.check_options("update_or_create", opts, UPDATE_OR_CREATE)
   if o.defaults ~= nil and type(o.defaults) ~= "table" and type(o.defaults) ~= "function" then
     usage("defaults: a table or a function is expected, not %s", type(o.defaults))
   end
