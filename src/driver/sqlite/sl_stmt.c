@@ -175,6 +175,9 @@ int sl_entry_get(struct sl_conn *c, struct prg_stmt *stmt,
     entry_free(e);
     return rc;
   }
+  /* An EXPLAIN that is run again does not look whether the schema has changed:
+  ** it tells of what is gone, and may crash. */
+  if (e->st != NULL && sqlite3_stmt_isexplain(e->st) != 0) e->cached = false;
   if (twin != NULL) {
     e->slow = twin->slow;
     e->proven = twin->proven;
