@@ -13,6 +13,9 @@
 
 #define TASK_MT "perigee.task"
 
+#if !PRG_HAVE_YIELDK
+static const char nothing_key = 0; /* registry: do_nothing */
+#endif
 static const char alive_key = 0; /* registry: { [lightuserdata] = userdata } */
 static const char alias_key =
     0; /* registry: weak { [thread] = lightuserdata } */
@@ -158,6 +161,26 @@ static void give_way(struct prg_task *t) {
   prg_list_push_back(&t->G->runnable, &t->link);
 }
 
+#if PRG_HAVE_YIELDK
+#define come_back(L) (void)0
+#else
+
+static int do_nothing(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+/* LuaJIT notes which coroutine runs when it enters one, and when a C function
+** returns, but not when one raises. After a resume and an error it would take the
+** stack of the wrong coroutine for that of a trace that is left. A call of anything
+** notes the right one. */
+static void come_back(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &nothing_key);
+  lua_call(L, 0, 0);
+}
+
+#endif
+
 void prg_task_resume(lua_State *L, struct prg_task *t) {
   struct prg_state *G = t->G;
   struct prg_task *before = G->current;
@@ -170,6 +193,7 @@ void prg_task_resume(lua_State *L, struct prg_task *t) {
   t->state = PRG_TASK_RUNNING;
   G->current = t;
   status = prg_resume(co, L, nargs, &nres);
+  come_back(L);
   G->current = before;
   if (status == LUA_YIELD) {
     lua_pop(co, nres);
@@ -635,6 +659,10 @@ static const luaL_Reg functions[] = {
 int prg_task_open(lua_State *L) {
   lua_pushcfunction(L, loop_until_done);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &loop_key);
+#if !PRG_HAVE_YIELDK
+  lua_pushcfunction(L, do_nothing);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &nothing_key);
+#endif
   set_registry_table(L, &alive_key, NULL);
   set_registry_table(L, &alias_key, "k");
   luaL_newmetatable(L, TASK_MT);
