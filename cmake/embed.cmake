@@ -1,11 +1,19 @@
 # Writes a C file that holds Lua modules as byte arrays.
 #
 #   cmake -DROOT=<dir> -DOUTPUT=<file> -DFILES=<a;b;...> [-DEXTRA=<path>]
-#     -P embed.cmake
+#     [-DHEADER=<header> -DSTRUCT=<name> -DARRAY=<name>] -P embed.cmake
 #
 # FILES are relative to ROOT: perigee/init.lua is the module "perigee",
 # perigee/schema/diff.lua is "perigee.schema.diff". EXTRA is a module of its own,
-# from anywhere. The table ends with a NULL name. Bytes, not string literals: C compilers limit the length of those.
+# from anywhere. HEADER declares the table, ARRAY, whose elements are of struct STRUCT;
+# it ends with a NULL name. Bytes, not string literals: C compilers limit the length of
+# those.
+
+if(NOT DEFINED HEADER)
+  set(HEADER host/embed.h)
+  set(STRUCT prg_embedded)
+  set(ARRAY prg_embedded_modules)
+endif()
 
 set(arrays "")
 set(table "")
@@ -34,9 +42,9 @@ foreach(file IN LISTS FILES EXTRA)
 endforeach()
 
 set(text "/* Made from lua/ by cmake/embed.cmake. */
-#include \"host/embed.h\"
+#include \"${HEADER}\"
 
-${arrays}const struct prg_embedded prg_embedded_modules[] = {
+${arrays}const struct ${STRUCT} ${ARRAY}[] = {
 ${table}  {NULL, NULL, NULL, 0}};
 ")
 

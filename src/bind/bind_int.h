@@ -507,4 +507,10 @@ int prg_stream_open(lua_State *L);
 int prg_url_from_lua(lua_State *L, int i, struct prg_url *out);
 int prg_url_open(lua_State *L);
 
+/* ---- sandbox (lsandbox.c), files and the machine (lfiles.c) --------------- */
+
+/* Both add their functions to the table on top. [-0, +0, m] */
+void prg_sandbox_open(lua_State *L);
+void prg_files_open(lua_State *L);
+
 #endif

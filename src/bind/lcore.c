@@ -56,6 +56,8 @@ int luaopen_perigee_core(lua_State *L) {
   prg_page_open(L);
   prg_stream_open(L);
   prg_url_open(L);
+  prg_sandbox_open(L);
+  prg_files_open(L);
   lua_pushlightuserdata(L, (void *)(uintptr_t)&prg_mark_park);
   lua_setfield(L, -2, "PARK");
   lua_pushlightuserdata(L, (void *)(uintptr_t)&prg_mark_pending);
