@@ -1,11 +1,14 @@
 --- What is known of the tables of a handle: read from the database's catalogue at
 -- the first use, one query for a table, and kept in the handle's environment.
--- An entry is { info (userdata of core), schema, name, columns, keys, kind, at, ddl }.
+-- An entry is { info (userdata of core), schema, name, columns, keys, kind, at, ddl }. A
+-- definition of the table may make another one of it, whose `base` it is.
 -- It is read again when DDL ran through the handle (core counts it in env.ddl), when
 -- the database says that the table or a column is undefined, and, at most once a
 -- second, when a call names a column that is not known.
 local core = require "perigee.core"
 local wait = require "perigee.wait"
+local defined = require "perigee.catalog.defined"
+local near = require "perigee.sandbox.near"
 local util = require "perigee.util"
 
 local SOURCES = {
@@ -28,7 +31,9 @@ local function key_of(schema, name)
 end
 
 --- What is kept for the handle of `x`: { env, tables = { [key] = entry },
--- handles = { [text] = handle of perigee.table } }.
+-- handles = { [text] = handle of perigee.table }, and by what a definition is: `defined`
+-- = { [tree] = entry }, `by_definition` = { [definition] = handle } }. These do not keep
+-- definitions alive, for nothing in them has a way back to its key.
 function M.of(x)
   local e = env(x)
   local catalog = e.catalog
@@ -36,7 +41,11 @@ function M.of(x)
   local root = env(handle_of(x))
   catalog = root.catalog
   if not catalog then
-    catalog = { env = root, tables = {}, handles = {} }
+    catalog = {
+      env = root, tables = {}, handles = {},
+      defined = setmetatable({}, { __mode = "k" }),
+      by_definition = setmetatable({}, { __mode = "k" }),
+    }
     root.catalog = catalog
   end
   e.catalog = catalog
@@ -64,17 +73,35 @@ local function primary_names(spec)
   return names
 end
 
-local function enter(x, catalog, schema, spec, ddl)
-  spec.schema = schema
+local function new_entry(x, spec, at, ddl)
   local by_name = {}
   for _, c in ipairs(spec.columns) do by_name[c.name] = c end
-  local entry = {
-    info = core.table_info(handle_of(x), spec), schema = schema, name = spec.name,
+  return {
+    info = core.table_info(handle_of(x), spec), schema = spec.schema, name = spec.name,
     columns = spec.columns, by_name = by_name, keys = spec.keys,
     pk = primary_names(spec), is_view = spec.is_view, is_partition = spec.is_partition,
-    one_statement = spec.one_statement and not by_name["perigee:created"], at = now(), ddl = ddl,
+    one_statement = spec.one_statement and not by_name["perigee:created"],
+    strict = spec.strict, at = at, ddl = ddl,
   }
+end
+
+local function enter(x, catalog, schema, spec, ddl)
+  spec.schema = schema
+  local entry = new_entry(x, spec, now(), ddl)
   catalog.tables[key_of(schema, spec.name)] = entry
+  return entry
+end
+
+-- The entry of a STRICT table as its definition has it.
+local function define(x, catalog, base, definition)
+  local entry = catalog.defined[definition]
+  if entry and entry.base == base then return entry end
+  local spec = {}
+  for k, v in pairs(base) do spec[k] = v end
+  spec.columns = defined.columns(base.columns, definition)
+  entry = new_entry(x, spec, base.at, base.ddl)
+  entry.base = base
+  catalog.defined[definition] = entry
   return entry
 end
 
@@ -103,37 +130,18 @@ end
 
 -- ---- tables that are not there ---------------------------------------------
 
--- How many letters have to be changed, put in or left out (Levenshtein).
-local function distance(a, b)
-  local row = {}
-  for j = 0, #b do row[j] = j end
-  for i = 1, #a do
-    local diagonal
-    diagonal, row[0] = row[0], i
-    for j = 1, #b do
-      local cost = a:byte(i) == b:byte(j) and 0 or 1
-      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
-    end
-  end
-  return row[#b]
-end
-
 local function similar(x, schema, name)
   local source, query = source_of(x)
   local ok, rows = pcall(source.names, query, schema, core.null)
-  local best, least = nil, math.max(1, math.floor(#name / 4)) + 1
-  for _, row in ipairs(ok and rows or {}) do
-    local d = row.name ~= name and #row.name < 100
-      and distance(name:lower(), row.name:lower())
-    if d and d < least then best, least = row.name, d end
-  end
-  return best
+  local list = {}
+  for i, row in ipairs(ok and rows or {}) do list[i] = row.name end
+  return near.nearest(name, list)
 end
 
 local function raise_undefined(x, schema, name)
   local title = schema and schema .. "." .. name or name
-  local near = #name < 100 and similar(x, schema, name)
-  local hint = near and (' (is "%s" meant?)'):format(near) or ""
+  local other = similar(x, schema, name)
+  local hint = other and (' (is "%s" meant?)'):format(other) or ""
   error(core.new_error("undefined", ('there is no table "%s"%s'):format(title, hint),
     { table = name, schema = schema }), 0)
 end
@@ -141,11 +149,15 @@ end
 -- ---- for handles -----------------------------------------------------------
 
 --- The entry of a table, read if it is not known or not current.
+-- @tparam ?table definition of the table (its tree), where there is one
 -- @raise undefined
-function M.get(x, catalog, schema, name)
+function M.get(x, catalog, schema, name, definition)
   local entry = catalog.tables[key_of(schema, name)]
-  if entry and entry.ddl == catalog.env.ddl then return entry end
-  return M.read(x, schema, name) or raise_undefined(x, schema, name)
+  if not entry or entry.ddl ~= catalog.env.ddl then
+    entry = M.read(x, schema, name) or raise_undefined(x, schema, name)
+  end
+  if definition and entry.strict then return define(x, catalog, entry, definition) end
+  return entry
 end
 
 --- After a call that named an unknown column: is there newer knowledge now?
@@ -159,6 +171,7 @@ end
 --- The database does not know what the entry says: the next use reads it.
 function M.forget(entry)
   entry.ddl = false
+  if entry.base then entry.base.ddl = false end
 end
 
 -- ---- names -----------------------------------------------------------------
@@ -170,7 +183,8 @@ local function check_part(part, text)
   return part
 end
 
---- Schema (or nil) and name that a string or { schema =, name = } stands for.
+--- Schema (or nil) and name that a string, { schema =, name = } or a definition stands
+-- for, and the definition's tree.
 function M.parse(t)
   if type(t) == "string" then
     local schema, name = t:match "^([^.]*)%.([^.]*)$"
@@ -180,9 +194,11 @@ function M.parse(t)
     local shown = ("%q"):format(t)
     return schema and check_part(schema, shown), check_part(name or t, shown)
   end
+  local definitions = package.loaded["perigee.schema"]
+  if definitions and definitions.is_definition(t) then return t.schema, t.name, t.tree end
   if type(t) ~= "table" or getmetatable(t) ~= nil then
-    util.usage("a table is named by a string, { schema =, name = } or a handle, not %s",
-      type(t))
+    util.usage("a table is named by a string, { schema =, name = }, a definition or a "
+      .. "handle, not %s", type(t))
   end
   for k in pairs(t) do
     if k ~= "schema" and k ~= "name" then

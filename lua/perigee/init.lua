@@ -75,14 +75,14 @@ tables.add("claim", claim.claim)
 tables.add("claim_one", claim.claim_one)
 for name, fn in pairs(tables.verbs) do verbs[name] = fn end
 
-function tables.methods.preload(h, rows, relation)
-  tables.need_handle(h, "preload")
+function tables.methods.preload(handle, rows, relation)
+  local h = tables.need_handle(handle, "preload")
   return relations.preload_of(h[1], h, rows, relation)
 end
 
 --- `articles(filter, opts)` selects.
-function tables.handle_mt.__call(h, filter, opts)
-  return crud.select(h[1], h, filter, opts)
+function tables.handle_mt.__call(handle, filter, opts)
+  return handle:select(filter, opts)
 end
 
 verbs.table = tables.new
@@ -90,6 +90,24 @@ verbs.preload = relations.preload
 verbs.export = export.export
 verbs.has_table = export.has_table
 verbs.has_column = export.has_column
+
+-- Verbs on definitions, whose modules are loaded when one is first called.
+local function later(module, name)
+  return function(x, ...) return require(module)[name](x, ...) end
+end
+
+for _, name in ipairs {
+  "create_all", "drop_all", "create", "drop", "tables", "views", "reflect",
+} do
+  verbs[name] = later("perigee.schema.database", name)
+end
+verbs.transform = later("perigee.schema.transform", "transform")
+
+for _, name in ipairs { "drop", "transform" } do
+  tables.methods[name] = function(handle, opts)
+    return verbs[name](tables.need_handle(handle, name)[1], handle, opts)
+  end
+end
 
 -- The fields of an executor: its verbs, and `t`. core keeps the verbs for who wants to
 -- know them all.
@@ -208,4 +226,9 @@ function M.with(url, fn, options)
   return finish(wait.guard(fn, db))
 end
 
-return M
+-- Loaded when they are first used, so that `require "perigee"` stays light.
+local LATER = { migrations = "perigee.migrate", schema = "perigee.schema" }
+
+return setmetatable(M, {
+  __index = function(_, name) return LATER[name] and require(LATER[name]) end,
+})

@@ -1,5 +1,8 @@
 --- Handles of tables: a name, an executor, and perhaps a scope and a class.
--- C reads of a handle h (src/bind/crud_int.h)
+-- To who uses them they have no fields: name, schema and the rest are asked for, and
+-- writing raises. What a handle is stands in a table in it, its state, under a key that
+-- nobody else has. Inside of Perigee `h` is the state, and a handle is called `handle`.
+-- C reads of a state h (src/bind/crud_int.h)
 --   h[1] the executor    h[2] what is known of the table (perigee.table_info)
 --   h[3] nil, or the scope: { column, value, column, value, … }
 --   h[4] nil, or the class of rows
@@ -7,8 +10,8 @@
 --   h[5] the schema or nil    h[6] the name    h[7] the catalogue of its database
 --   h[8] nil, or the table's entry in there (catalog.lua)
 --   h[9] whether it has a class, in which there may be hooks
--- Handles do not change, but for what is known of the table. To who uses them they have
--- no such fields: name, schema and the rest are asked for, and writing raises.
+--   h[10] nil, or the table's definition (its tree), by which columns may have classes
+-- It does not change, but for what is known of the table.
 local core = require "perigee.core"
 local catalog = require "perigee.catalog"
 local util = require "perigee.util"
@@ -19,6 +22,8 @@ local getmetatable, pcall = getmetatable, pcall
 local M = {}
 
 local Handle = { __name = "perigee.table" }
+local State = {}
+local STATE = {} -- the key
 local methods = {}
 
 -- ---- making ----------------------------------------------------------------
@@ -27,20 +32,25 @@ local function handle_of(x)
   return getmetatable(x) == core.db_mt and x or env(x)[1]
 end
 
-local function make(x, known, schema, name)
-  return setmetatable({ x, nil, nil, nil, schema, name, known, nil, false }, Handle)
+local function make(x, known, schema, name, definition)
+  return setmetatable(
+    { x, nil, nil, nil, schema, name, known, nil, false, definition }, State)
 end
 
 local function copy(h)
-  return setmetatable({ h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8], h[9] }, Handle)
+  return setmetatable(
+    { h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8], h[9], h[10] }, State)
+end
+
+local function new_handle(h)
+  return setmetatable({ [STATE] = h }, Handle)
 end
 
 --- Reads what is not known of the handle's table, or not any more.
 -- @raise undefined
 function M.load(x, h)
-  local entry = catalog.get(x, h[7], h[5], h[6])
-  rawset(h, 8, entry)
-  rawset(h, 2, entry.info)
+  local entry = catalog.get(x, h[7], h[5], h[6], h[10])
+  h[8], h[2] = entry, entry.info
   return entry
 end
 
@@ -52,36 +62,33 @@ function M.entry(x, h)
   return M.load(x, h)
 end
 
-function M.is_handle(t)
-  return getmetatable(t) == Handle
-end
-
--- A handle on `x` for what names a table; another handle's scope and class stay.
+-- A state on `x` for what names a table; a handle's scope and class stay.
 local function bind(x, t)
   local known = catalog.of(x)
   if getmetatable(t) ~= Handle then return make(x, known, catalog.parse(t)) end
-  local h = copy(t)
+  local h = copy(t[STATE])
   h[1] = x
   if h[7] ~= known then -- of another database
-    rawset(h, 7, known)
-    rawset(h, 8, nil)
-    rawset(h, 2, nil)
+    h[7], h[8], h[2] = known, nil, nil
   end
   return h
 end
 
---- The handle for the first argument of a verb, which runs on `x` whatever the
--- handle's own executor is. Those for strings are kept, once the table was found.
+--- The state for the first argument of a verb, which runs on `x` whatever the
+-- handle's own executor is. Those for strings and definitions are kept, once the table
+-- was found.
 function M.resolve(x, t)
   local known = env(x).catalog or catalog.of(x)
   local h = known.handles[t]
   if h then return h end
-  if getmetatable(t) == Handle and t[7] == known then return t end
+  local handle = getmetatable(t) == Handle
+  h = handle and t[STATE] or known.by_definition[t]
+  if h and h[7] == known then return h end
   h = bind(x, t)
-  if type(t) == "string" then
+  if not handle and (h[10] or type(t) == "string") then
     h[1] = handle_of(x)
     M.load(x, h)
-    known.handles[t] = h
+    known[h[10] and "by_definition" or "handles"][t] = h
   end
   return h
 end
@@ -93,39 +100,37 @@ end
 -- @treturn perigee.table
 function M.new(x, t, options)
   local h = bind(x, t)
-  if options == nil then return h end
+  if options == nil then return new_handle(h) end
   if type(options) ~= "table" then
     usage("table: the options must be a table, not %s", type(options))
   end
   for k, v in pairs(options) do
     if k ~= "class" then usage("table: unknown option %q: allowed is class", tostring(k)) end
     if type(v) ~= "table" then usage("class: a table is expected, not %s", type(v)) end
-    rawset(h, 4, v)
-    rawset(h, 9, true)
+    h[4], h[9] = v, true
   end
-  return h
+  return new_handle(h)
 end
 
 --- A handle for an entry of the catalogue.
 function M.from_entry(x, entry)
   local h = make(x, catalog.of(x), entry.schema, entry.name)
-  rawset(h, 8, entry)
-  rawset(h, 2, entry.info)
-  return h
+  h[8], h[2] = entry, entry.info
+  return new_handle(h)
 end
 
---- Raises usage for h.verb(…) without its handle.
-function M.need_handle(h, name)
-  if getmetatable(h) == Handle then return end
+--- The state of a method's first argument. Raises usage for h.verb(…) without its handle.
+function M.need_handle(handle, name)
+  if getmetatable(handle) == Handle then return handle[STATE] end
   usage("%s is a method of a handle of a table: call it with a colon, h:%s(…)", name, name)
 end
 
 --- The same handle bound to another executor: `articles:on(tx)`.
 -- @treturn perigee.table
-function methods.on(h, x)
-  M.need_handle(h, "on")
+function methods.on(handle, x)
+  M.need_handle(handle, "on")
   env(x) -- is it an executor?
-  return bind(x, h)
+  return new_handle(bind(x, handle))
 end
 
 -- ---- scope -----------------------------------------------------------------
@@ -155,8 +160,8 @@ end
 -- @treturn perigee.table
 -- @raise usage when there are none ({ uid = nil } is empty), or a column has another
 -- value already
-function methods.scope(h, conditions)
-  M.need_handle(h, "scope")
+function methods.scope(handle, conditions)
+  local h = M.need_handle(handle, "scope")
   if type(conditions) ~= "table" or getmetatable(conditions) ~= nil then
     usage("scope{ column = value }: a table is expected, not %s", type(conditions))
   end
@@ -179,30 +184,30 @@ function methods.scope(h, conditions)
     list[at and at + 1 or #list + 1] = v
   end
   local scoped = copy(h)
-  rawset(scoped, 3, sorted_scope(list))
-  return scoped
+  scoped[3] = sorted_scope(list)
+  return new_handle(scoped)
 end
 
---- The value that the handle's scope gives a column, or nil.
+--- The value that a state's scope gives a column, or nil.
 function M.scope_value(h, name)
   local list = h[3]
   local at = list and scope_position(list, name)
   return at and list[at + 1]
 end
 
---- The same handle without its scope.
+--- The same state without its scope.
 function M.unscoped(h)
   if not h[3] then return h end
   local all = copy(h)
-  rawset(all, 3, nil)
+  all[3] = nil
   return all
 end
 
---- The same handle, whose class has no hooks.
+--- The same state, whose class has no hooks.
 function M.unhooked(h)
   if not h[9] then return h end
   local plain = copy(h)
-  rawset(plain, 9, false)
+  plain[9] = false
   return plain
 end
 
@@ -229,6 +234,15 @@ function computed.columns(entry)
   return columns
 end
 
+--- The columns by name: `h.c.price.type`.
+function computed.c(entry)
+  local by_name = {}
+  for _, c in ipairs(computed.columns(entry)) do by_name[c.name] = c end
+  return setmetatable(by_name, { __index = function(_, name)
+    usage('there is no column "%s" in %s', tostring(name), entry.name)
+  end })
+end
+
 --- The columns of the primary key in its order; nil when there is none.
 function computed.pk(entry)
   if not entry.pk then return nil end
@@ -247,13 +261,18 @@ function computed.keys(entry)
   return keys
 end
 
-function Handle.__index(h, k)
-  local method = methods[k]
-  if method ~= nil then return method end
+-- Inside of Perigee, too, a state is asked for these by name.
+function State.__index(h, k)
   if k == "name" then return rawget(h, 6) end
   if k == "schema" then return rawget(h, 5) end
   local f = computed[k]
   return f and f(M.entry(rawget(h, 1), h)) or nil
+end
+
+function Handle.__index(handle, k)
+  local method = methods[k]
+  if method ~= nil then return method end
+  return State.__index(rawget(handle, STATE), k)
 end
 
 local function quoted(name)
@@ -353,8 +372,9 @@ function M.add(name, fn)
   M.verbs[name] = function(x, t, a, b, c)
     return fn(x, resolve(x, t), a, b, c)
   end
-  methods[name] = function(h, a, b, c)
-    if getmetatable(h) ~= Handle then M.need_handle(h, name) end
+  methods[name] = function(handle, a, b, c)
+    if getmetatable(handle) ~= Handle then M.need_handle(handle, name) end
+    local h = handle[STATE]
     return fn(h[1], h, a, b, c)
   end
 end
@@ -365,8 +385,9 @@ function M.add_leaf(name, leaf)
   M.verbs[name] = function(x, t, a, b)
     return call(leaf, x, resolve(x, t), a, b)
   end
-  methods[name] = function(h, a, b)
-    if getmetatable(h) ~= Handle then M.need_handle(h, name) end
+  methods[name] = function(handle, a, b)
+    if getmetatable(handle) ~= Handle then M.need_handle(handle, name) end
+    local h = handle[STATE]
     local x, entry = h[1], h[8]
     if not entry or entry.ddl ~= h[7].env.ddl then M.load(x, h) end
     local ok, result = pcall(leaf, x, h, a, b)

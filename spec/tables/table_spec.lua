@@ -336,6 +336,15 @@ helper.for_each_db(function(database, open)
       return users, users:scope { tenant = 2 }
     end
 
+    it("cannot be taken away by assignments", function()
+      local _, mine = tenants(open())
+      for _, k in ipairs { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 0.5, true, "name", "new" } do
+        fails("usage", function() mine[k] = nil end)
+        fails("usage", function() mine[k] = mine end)
+      end
+      assert.equal(2, mine:count())
+    end)
+
     it("is what reads see (P-20)", function()
       local users, mine = tenants(open())
       assert.is_nil(mine:get(1))

@@ -4,7 +4,7 @@
 ** has the statement built or found, and runs it as any call (lcall.c).
 **
 ** A leaf is called as core.crud.verb(x, h, …): the executor at index 1, at 2 the
-** table of a handle, of which C reads
+** state of a handle (lua/perigee/table.lua), a table of which C reads
 **   h[2]  userdata "perigee.table_info": what is known of the table
 **   h[3]  nil, or the scope: { column, value, column, value, … }
 **   h[4]  nil, or the class of rows
@@ -22,7 +22,7 @@
 /* core.table_info(db, spec) -> userdata. Adds itself to the table on top.
 ** [-0, +0, m] */
 int prg_tinfo_open(lua_State *L);
-/* The table of the handle at `i` (h[2]). Raises usage. [-0, +0, e] */
+/* The table of the state at `i` (h[2]). Raises usage. [-0, +0, e] */
 const struct prg_table *prg_tinfo_check(lua_State *L, int i);
 
 /* ---- reading arguments --------------------------------------------------- */

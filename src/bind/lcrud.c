@@ -100,17 +100,34 @@ static unsigned flags_of(const struct prg_dialect *d, const char *sql,
   return f;
 }
 
+/* The text in the emitter, with what is known of parameters and results. NULL
+** without memory. */
+static struct prg_stmt *new_stmt(const struct prg_emit *e,
+                                 const struct prg_table *t, bool locking) {
+  struct prg_stmt *s =
+      prg_stmt_new(e->out.data, e->out.len,
+                   flags_of(e->d, e->out.data, locking), (int)e->nparams);
+  bool ok = s != NULL;
+  if (ok && e->nparams > 0) {
+    s->typed = (unsigned char *)prg_memdup(e->typed.data, e->typed.len);
+    ok = s->typed != NULL;
+  }
+  if (ok && t->types != NULL)
+    ok = prg_stmt_set_types(s, t->types, t->ntypes) == PRG_OK;
+  if (ok) return s;
+  prg_stmt_unref(s);
+  return NULL;
+}
+
 /* What the emitter has written, as a statement. NULL without memory. */
-static struct prg_sql *new_sql(const struct prg_emit *e, bool locking) {
+static struct prg_sql *new_sql(const struct prg_emit *e,
+                               const struct prg_table *t, bool locking) {
   struct prg_sql *s = prg_calloc(1, sizeof *s);
   size_t n = 0;
   if (s == NULL) return NULL;
   s->refs = 1;
-  s->stmt = prg_stmt_new(e->out.data, e->out.len,
-                         flags_of(e->d, e->out.data, locking), (int)e->nparams);
-  if (s->stmt != NULL && e->nparams > 0)
-    s->stmt->typed = (unsigned char *)prg_memdup(e->typed.data, e->typed.len);
-  if (s->stmt == NULL || (e->nparams > 0 && s->stmt->typed == NULL)) {
+  s->stmt = new_stmt(e, t, locking);
+  if (s->stmt == NULL) {
     prg_sql_unref(s);
     return NULL;
   }
@@ -138,7 +155,7 @@ static void build(lua_State *L, struct prg_op *op, struct prg_emit *e,
   prg_emit_restart(e, PRG_EMIT_TEXT);
   w->emit(e, w->what);
   check_emitter(L, e);
-  op->sql = new_sql(e, w->locking);
+  op->sql = new_sql(e, op->table, w->locking);
   if (op->sql == NULL) prg_raise(L, prg_error_oom());
   op->sql->refs++; /* the table's */
   if (prg_shapes_put(op->table->shapes, key, len, op->sql, drop_sql) != PRG_OK)

@@ -87,6 +87,7 @@ static void read_column(lua_State *L, struct prg_col_spec *c) {
   c->orderable = flag_field(L, "orderable");
   c->folded = flag_field(L, "folded");
   c->jsonb = flag_field(L, "jsonb");
+  c->defined = flag_field(L, "defined");
 }
 
 /* `n` zeroed objects that the collector frees. [-0, +1, e] */
@@ -178,7 +179,7 @@ static void read_keys(lua_State *L, struct prg_table_spec *s) {
 
 /* core.table_info(db | exec, { schema =, name =, is_view =, columns = { { name =,
 ** type =, title =, class =, elem =, bits =, not_null =, default =, generated =,
-** orderable =, folded =, jsonb = }, … }, keys = { { name =, primary =, columns =
+** orderable =, folded =, jsonb =, defined = }, … }, keys = { { name =, primary =, columns =
 ** { number, … } }, … } }) -> table_info */
 static int core_table_info(lua_State *L) {
   struct prg_table_spec spec;

@@ -72,11 +72,19 @@ struct prg_stmt {
                            the parameter is declared with the type of its value;
                            0, the database infers the type from where the
                            parameter stands */
+  char *types; /* owned, or NULL: types by which columns of the result are read
+                  where the database's own say less: name, type, name, type, …,
+                  a zero byte after each. Statements of one text with different
+                  types are two */
+  size_t ntypes; /* bytes of it */
 };
 
 /* Copies `sql`. NULL without memory. One reference. */
 struct prg_stmt *prg_stmt_new(const char *sql, size_t len, unsigned flags,
                               int nparams);
+/* Copies `types`, before the statement is shared. PRG_ERR: no memory. */
+int prg_stmt_set_types(struct prg_stmt *s, const char *types,
+                       size_t n) PRG_MUSTCHECK;
 struct prg_stmt *prg_stmt_ref(struct prg_stmt *s);
 void prg_stmt_unref(struct prg_stmt *s);
 

@@ -106,6 +106,7 @@ static bool make_col(struct maker *m, const struct prg_col_spec *s, int index,
                         .orderable = s->orderable,
                         .folded = s->folded,
                         .jsonb = s->jsonb,
+                        .defined = s->defined,
                         .index = index};
   return c->type != NULL && c->title != NULL &&
          copy_text(m, s->name, &c->name) && quote(m, NULL, s->name, &c->quoted);
@@ -135,6 +136,24 @@ static bool make_slots(struct maker *m) {
   return true;
 }
 
+static bool make_types(struct maker *m) {
+  struct prg_table *t = m->t;
+  struct prg_buf b;
+  struct prg_text types = {NULL, 0};
+  prg_buf_init(&b, 0);
+  for (int i = 0; i < t->ncols; i++) {
+    const struct prg_col *c = &t->cols[i];
+    if (!c->defined) continue;
+    prg_buf_add(&b, c->name.p, c->name.n + 1);
+    prg_buf_add(&b, c->title, strlen(c->title) + 1);
+  }
+  if (b.len == 0 && !b.failed) return true;
+  if (!keep(m, &b, &types)) return false;
+  t->types = types.p;
+  t->ntypes = types.n;
+  return true;
+}
+
 static bool make_cols(struct maker *m, const struct prg_table_spec *s) {
   struct prg_col *cols =
       prg_arena_alloc(&m->t->arena, (size_t)s->ncols * sizeof *cols);
@@ -143,7 +162,7 @@ static bool make_cols(struct maker *m, const struct prg_table_spec *s) {
     if (!make_col(m, &s->cols[i], i, &cols[i])) return false;
   m->t->cols = cols;
   m->t->ncols = s->ncols;
-  return make_slots(m);
+  return make_slots(m) && make_types(m);
 }
 
 static bool is_col(const struct prg_col *c, const char *name, size_t len) {

@@ -55,6 +55,8 @@ struct prg_col {
   bool folded;      /* its collation takes different texts as equal, or is not
                        known to be exact (NOCASE) */
   bool jsonb;       /* JSON with an equality (PostgreSQL: jsonb, not json) */
+  bool defined;     /* `title` and `cls` are not the database's but those of a
+                       definition, and results are read by `title` */
   int index;        /* in table->cols */
 };
 
@@ -85,6 +87,10 @@ struct prg_table {
   const int *slots; /* columns by the hash of their names, -1 is free; NULL when
                        there are few */
   size_t nslots;    /* a power of two */
+  const char
+      *types;    /* of `defined` columns: name, title, name, title, …, a zero
+                        byte after each; NULL when there are none */
+  size_t ntypes; /* bytes of it */
   struct prg_shapes *shapes; /* statements built for it; owned */
   struct prg_arena arena;    /* holds all of the above */
 };
@@ -93,7 +99,7 @@ struct prg_col_spec {
   const char *name, *type, *title;
   enum prg_class cls, elem;
   int bits;
-  bool not_null, has_default, generated, orderable, folded, jsonb;
+  bool not_null, has_default, generated, orderable, folded, jsonb, defined;
 };
 
 struct prg_key_spec {

@@ -1,6 +1,8 @@
 --- What SQLite's schema says of tables. A column's class comes from its declared
 -- type, by the rules by which results are read (the SQLite driver), and by the
 -- affinity that SQLite itself sees in the name.
+local lexer = require "perigee.dialect.sqlite.lexer"
+
 local M = {}
 
 -- ---- classes ---------------------------------------------------------------
@@ -43,34 +45,18 @@ local function class_of(declared)
   return "any", name
 end
 
--- ---- collations ------------------------------------------------------------
-
-local CLOSING = { ["'"] = "'", ['"'] = '"', ["`"] = "`", ["["] = "]" }
-
--- The next token of `sql` from `at` on and where it ends; nil at the end. Quotes
--- are off; the second result tells a bare word.
-local function token(sql, at)
-  while true do
-    local stop = sql:match("^%s+()", at) or sql:match("^%-%-[^\n]*()", at)
-      or sql:match("^/%*.-%*/()", at)
-    if not stop then break end
-    at = stop
-  end
-  local first = sql:sub(at, at)
-  if first == "" then return nil end
-  local close = CLOSING[first]
-  if close then
-    local stop = at
-    repeat
-      stop = sql:find(close, stop + 1, true) or #sql
-      local double = close ~= "]" and sql:sub(stop + 1, stop + 1) == close
-      if double then stop = stop + 1 end
-    until not double
-    return sql:sub(at + 1, stop - 1):gsub(close .. close, close), false, stop + 1
-  end
-  local word = sql:match("^[%w_$\128-\255]+", at) or first
-  return word, true, at + #word
+--- The class of a declared type ("int", "text", "any", …), and its bits for integers.
+function M.class_of(declared)
+  local class, name = class_of(declared)
+  return class, class == "int" and (SMALL[name] and 16 or 64) or nil
 end
+
+--- Have values of the class an order that may be asked for?
+function M.is_orderable(class)
+  return class ~= "json"
+end
+
+-- ---- collations and STRICT -------------------------------------------------
 
 local SIGNS = {
   ["("] = function(state)
@@ -95,18 +81,21 @@ local function follow(state, word, bare)
     state.column, state.next = word, nil
   elseif bare and state.depth == 1 and state.column and word:upper() == "COLLATE" then
     state.next = "collation"
+  elseif bare and state.depth == 0 and state.column and word:upper() == "STRICT" then
+    state.strict = true
   end
 end
 
--- { [column] = true } for those that a CREATE TABLE gives a collation other than BINARY.
-local function collations(sql)
+-- { [column] = true } for those that a CREATE TABLE gives a collation other than BINARY,
+-- and whether it ends with STRICT.
+local function read_create(sql)
   local state = { found = {}, depth = 0 }
-  local word, bare, at = token(sql, 1)
-  while word do
-    follow(state, word, bare)
-    word, bare, at = token(sql, at)
+  local kind, word, _, stop = lexer.next(sql, 1)
+  while kind do
+    follow(state, word, kind == "word" or kind == "sign")
+    kind, word, _, stop = lexer.next(sql, stop + 1)
   end
-  return state.found
+  return state.found, state.strict
 end
 
 -- ---- reading ---------------------------------------------------------------
@@ -146,18 +135,18 @@ local TEMP_OR_MAIN = all_of(from(ONE, "temp") .. " UNION ALL " .. from(ONE, "mai
   .. " AND NOT EXISTS (" .. from(ONE, "temp") .. ")")
 
 local function column(row, collated)
-  local class, name = class_of(row.type)
+  local class, bits = M.class_of(row.type)
   return {
     name = row.name, type = "", title = row.type, class = class,
-    bits = class == "int" and (SMALL[name] and 16 or 64) or nil,
+    bits = bits,
     not_null = row.not_null == 1, default = row.has_default == 1 and row.hidden == 0,
-    generated = row.hidden > 1, orderable = class ~= "json",
+    generated = row.hidden > 1, orderable = M.is_orderable(class),
     folded = collated[row.name] or false, jsonb = false,
   }
 end
 
 local function add_column(t, row)
-  if row.sql then t.collated = collations(row.sql) end
+  if row.sql then t.collated, t.strict = read_create(row.sql) end
   if row.hidden == 1 then return end -- of a virtual table; not in SELECT *
   t.columns[#t.columns + 1] = column(row, t.collated or {})
   t.index_of[row.n] = #t.columns
@@ -199,7 +188,7 @@ local function finish(t)
   end
   return {
     schema = t.schema, name = t.name, is_view = t.is_view, one_statement = false,
-    columns = t.columns, keys = keys,
+    strict = t.strict and not t.is_view, columns = t.columns, keys = keys,
   }
 end
 

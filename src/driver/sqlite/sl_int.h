@@ -168,9 +168,10 @@ struct sl_result *sl_result_new(size_t ncols);
 bool sl_result_add(struct sl_result *r, sqlite3_stmt *st,
                    const unsigned char *classes);
 /* The columns of `st` as a description, and their classes (ncols bytes, to be
-** freed; NULL when there are none). PRG_ERR without memory. */
-int sl_describe(sqlite3_stmt *st, struct prg_desc **desc,
-                unsigned char **classes) PRG_MUSTCHECK;
+** freed; NULL when there are none), by the types of `stmt` (NULL: it has none)
+** where that has some. PRG_ERR without memory. */
+int sl_describe(sqlite3_stmt *st, const struct prg_stmt *stmt,
+                struct prg_desc **desc, unsigned char **classes) PRG_MUSTCHECK;
 
 /* ---- sl_stmt.c: statements and where they run --------------------------- */
 

@@ -154,7 +154,7 @@ static bool new_result(sqlite3_stmt *st, struct sl_result **out,
                        unsigned char **classes) {
   struct prg_desc *desc;
 
-  if (sl_describe(st, &desc, classes) != PRG_OK) return false;
+  if (sl_describe(st, NULL, &desc, classes) != PRG_OK) return false;
   *out = sl_result_new(desc == NULL ? 0 : desc->ncols);
   if (*out == NULL) {
     prg_desc_unref(desc);

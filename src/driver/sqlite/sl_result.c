@@ -59,21 +59,41 @@ bool sl_result_add(struct sl_result *r, sqlite3_stmt *st,
   return true;
 }
 
+/* The declared type of column `i`, or what the statement says in its place; NULL
+** for an expression. */
+static const char *type_of(sqlite3_stmt *st, int i,
+                           const struct prg_stmt *stmt) {
+  const char *decl = sqlite3_column_decltype(st, i);
+  const char *name, *p, *end;
+
+  if (decl == NULL || stmt == NULL || stmt->types == NULL) return decl;
+  name = sqlite3_column_name(st, i);
+  if (name == NULL) return decl;
+  p = stmt->types;
+  end = p + stmt->ntypes;
+  while (p < end) {
+    const char *type = p + strlen(p) + 1;
+    if (strcmp(p, name) == 0) return type;
+    p = type + strlen(type) + 1;
+  }
+  return decl;
+}
+
 /* Bytes that the names and types of the columns take. */
-static size_t names_size(sqlite3_stmt *st, int n) {
+static size_t names_size(sqlite3_stmt *st, int n, const struct prg_stmt *stmt) {
   size_t size = 0;
 
   for (int i = 0; i < n; i++) {
     const char *name = sqlite3_column_name(st, i);
-    const char *decl = sqlite3_column_decltype(st, i);
+    const char *decl = type_of(st, i, stmt);
     size += name == NULL ? 1 : strlen(name) + 1;
     size += decl == NULL ? 1 : strlen(decl) + 1;
   }
   return size;
 }
 
-int sl_describe(sqlite3_stmt *st, struct prg_desc **desc,
-                unsigned char **classes) {
+int sl_describe(sqlite3_stmt *st, const struct prg_stmt *stmt,
+                struct prg_desc **desc, unsigned char **classes) {
   int n = sqlite3_column_count(st);
   char *p;
 
@@ -81,7 +101,7 @@ int sl_describe(sqlite3_stmt *st, struct prg_desc **desc,
   *classes = NULL;
   if (n == 0) return PRG_OK;
   *classes = prg_calloc((size_t)n, 1);
-  *desc = prg_desc_new((size_t)n, names_size(st, n), &p);
+  *desc = prg_desc_new((size_t)n, names_size(st, n, stmt), &p);
   if (*classes == NULL || *desc == NULL) {
     prg_free(*classes);
     prg_desc_unref(*desc);
@@ -97,8 +117,7 @@ int sl_describe(sqlite3_stmt *st, struct prg_desc **desc,
     p[col->name.n] = '\0';
     col->name.p = p;
     p += col->name.n + 1;
-    (*classes)[i] =
-        (unsigned char)sl_class_of(sqlite3_column_decltype(st, i), p);
+    (*classes)[i] = (unsigned char)sl_class_of(type_of(st, i, stmt), p);
     col->type = p;
     col->oid = 0;
     p += strlen(p) + 1;

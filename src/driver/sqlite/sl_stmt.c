@@ -52,7 +52,7 @@ static int describe(struct sl_entry *e) {
   struct prg_desc *desc;
   unsigned char *classes;
 
-  if (sl_describe(e->st, &desc, &classes) != PRG_OK) return PRG_ERR;
+  if (sl_describe(e->st, e->key, &desc, &classes) != PRG_OK) return PRG_ERR;
   /* Results in use count on the hub's thread. When there is an old one already
   ** this run has made the other, and nobody shares it. */
   if (e->old == NULL)
@@ -110,15 +110,19 @@ static struct sl_entry **bucket_of(struct sl_conn *c, uint64_t hash) {
   return &c->buckets[hash & (c->nbuckets - 1)];
 }
 
+static bool is_same(const struct prg_stmt *a, const struct prg_stmt *b) {
+  return a->len == b->len && memcmp(a->sql, b->sql, a->len) == 0 &&
+         a->ntypes == b->ntypes &&
+         (a->ntypes == 0 || memcmp(a->types, b->types, a->ntypes) == 0);
+}
+
 static struct sl_entry *find(struct sl_conn *c, const struct prg_stmt *stmt) {
   struct sl_entry *e;
 
   if (c->nbuckets == 0) return NULL;
   for (e = *bucket_of(c, stmt->hash); e != NULL; e = e->chain) {
     if (e->key == stmt) return e;
-    if (e->key->hash == stmt->hash && e->key->len == stmt->len &&
-        memcmp(e->key->sql, stmt->sql, stmt->len) == 0)
-      return e;
+    if (e->key->hash == stmt->hash && is_same(e->key, stmt)) return e;
   }
   return NULL;
 }
