@@ -203,6 +203,7 @@ end
 -- BEGIN on a connection, else a savepoint.
 local function open_block(x, o)
   local begin = core.begin_sql(x, o.isolation, o.readonly, o.deferrable)
+  local seconds = o.acquire_timeout -- SQLite: BEGIN waits for the lock of the file
   local tx = block(x)
   local e = env(tx)
   e.outer = e[2]
@@ -211,9 +212,9 @@ local function open_block(x, o)
     if info(e.outer).is_tx then
       if not env(e[1]).force_rollback then refuse_nested(o) end
       e.savepoint = "perigee_" .. e.depth
-      begin = "SAVEPOINT " .. e.savepoint
+      begin, seconds = "SAVEPOINT " .. e.savepoint, nil
     end
-    control(tx, begin, false)
+    control(tx, begin, false, seconds)
   end)
   if not ok then
     core.end_block(tx)
@@ -257,7 +258,7 @@ end
 -- On the handle it has a connection of its own and is never joined by calls on
 -- the handle.
 -- @tparam[opt] table options isolation, readonly, deferrable, acquire_timeout
--- (seconds to wait for a connection)
+-- (seconds to wait for a connection, and for the BEGIN on it)
 -- @treturn perigee.exec
 function M.begin(x, options)
   local o = check_options(options)
@@ -274,16 +275,24 @@ local function check_open(x)
   end
 end
 
+-- The end of a transaction that was lent (a body of m:run) is its owner's.
+local function check_own(x)
+  local owner = env(x).owner
+  if owner then usage("%s ends this transaction: return, or raise an error", owner) end
+end
+
 --- Commits. What other tasks have queued on the transaction runs before; an error
 -- rolls back and is raised.
 function M.commit(tx)
   check_open(tx)
+  check_own(tx)
   commit(tx)
 end
 
 --- Rolls back.
 function M.rollback(tx)
   check_open(tx)
+  check_own(tx)
   local problem = roll_back(tx)
   if problem then error(problem, 0) end
 end
