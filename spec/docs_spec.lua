@@ -4,7 +4,7 @@
 -- A Lua block of README.md, docs/guide and docs/api is run, with `perigee` and
 -- an open `db`; those of a page in order on one database. Words behind ```lua
 -- say where: "fragment" nowhere, "sqlite" or "postgres" only there, "5.4" on
--- Lua 5.4 and later.
+-- Lua 5.4 and later; "definitions" in the sandbox of perigee.schema.
 local helper = require "spec.support.helper"
 local perigee = require "perigee"
 local core = require "perigee.core"
@@ -57,17 +57,23 @@ local function quiet(...)
   for i = 1, select("#", ...) do tostring((select(i, ...))) end
 end
 
+-- Error messages have the line of the page.
+local function code_of(block)
+  return ("\n"):rep(block.line) .. block.code
+end
+
 local function compile(block, path, env)
   local name = ("@%s:%d"):format(path, block.line)
-  -- Error messages have the line of the page.
-  local code = ("\n"):rep(block.line) .. block.code
+  local code = code_of(block)
   if not setfenv then return assert(load(code, name, "t", env)) end
   return setfenv(assert(loadstring(code, name)), env)
 end
 
 local function run_page(path, db, database)
   for _, block in ipairs(blocks(path)) do
-    if is_for(block, database) then
+    if is_for(block, database) and block.words.definitions then
+      perigee.schema.parse(code_of(block), { name = path })
+    elseif is_for(block, database) then
       local env = setmetatable({ perigee = perigee, db = db, print = quiet },
         { __index = _G })
       compile(block, path, env)()

@@ -295,7 +295,7 @@ describe("the runner", function()
       local out = helper.tmpname()
       return program.sh(([[
         %s >%s & pid=$!
-        for i in $(seq %d); do grep -q ready %s && break; sleep 0.02; done
+        for i in $(seq %d); do grep -qs ready %s && break; sleep 0.02; done
         sleep %g
         kill -INT $pid
         wait $pid; status=$?

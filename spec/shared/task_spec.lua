@@ -276,7 +276,7 @@ describe("sleep", function()
         end)
       end
       sleep(0)
-      assert.is_true(count_fds() <= before)
+      assert.is_true(count_fds() < before + n / 100) -- others may come and go
       expect.eventually(function() return woken == n end, 20)
     end)
   end)

@@ -16,6 +16,8 @@
 --   PERIGEE_GC=stress       the collector runs all the time
 --   PERIGEE_SEED            of helper.random
 --   PERIGEE_SOAK=1          soak tests in full length
+--   PERIGEE_TEST_DATA       folder of public data sets, which are not part of the
+--                           project (../shared/data)
 --   PERIGEE_SLOW            a factor for all time limits (sanitizers: 5)
 
 local busted = require "busted"
@@ -106,6 +108,16 @@ function helper.sh(command)
   return text, status == "0"
 end
 
+-- The text of a file of the public data sets, or nil and why: the spec then is pending.
+function helper.data(name)
+  local path = (env "PERIGEE_TEST_DATA" or "../shared/data") .. "/" .. name
+  local file = io.open(path, "rb")
+  if not file then return nil, "the data set " .. name .. " is not there" end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
 -- ---- exceptions -----------------------------------------------------------
 
 local exceptions = dofile "spec/support/exceptions.lua"
@@ -174,11 +186,22 @@ local function postgres_url()
   return proxy:url(url)
 end
 
--- Each spec starts with an empty schema. What a spec left locked is told by
--- the time-out.
+-- Each spec starts with an empty schema, and without those of other specs. What a
+-- spec left locked is told by the time-out.
+local EMPTY = [[
+do $$
+declare s text;
+begin
+  for s in select nspname from pg_catalog.pg_namespace
+    where nspname !~ '^pg_' and nspname <> 'information_schema' loop
+    execute format('drop schema %I cascade', s);
+  end loop;
+end $$;
+create schema public]]
+
 local function empty_postgres(url)
   local db = require "perigee".open(url, { max_size = 1 })
-  db:script "drop schema if exists public cascade; create schema public"
+  db:script(EMPTY)
   db:close()
 end
 

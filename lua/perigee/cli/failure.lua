@@ -99,6 +99,13 @@ local function tell_field(name, text)
   io.stderr:write("  ", name, ": ", text, "\n")
 end
 
+--- Writes what the database told besides the message, a line for each.
+function M.tell_fields(err)
+  tell_field("detail", err.detail)
+  tell_field("hint", err.hint)
+  tell_field("sql", err.sql)
+end
+
 --- Tells of an error that nobody has caught.
 function M.report(err)
   local line, more = M.line(err)
@@ -106,11 +113,7 @@ function M.report(err)
   for text in more:gmatch "[^\n]+" do
     io.stderr:write("  ", (text:gsub("^%s+", "")), "\n")
   end
-  if M.is_error(err) then
-    tell_field("detail", err.detail)
-    tell_field("hint", err.hint)
-    tell_field("sql", err.sql)
-  end
+  if M.is_error(err) then M.tell_fields(err) end
   local lines = trace_of(err)
   for i = 1, math.min(#lines, 20) do io.stderr:write("  ", lines[i], "\n") end
   if #lines > 20 then

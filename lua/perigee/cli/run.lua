@@ -97,7 +97,7 @@ function M.run(options, argv)
     failure.say("%s", why)
     return unreadable and failure.USAGE or failure.SCRIPT
   end
-  local db, problem, from = database.open(options.url)
+  local db, problem, from = database.open(options)
   if not db and from then
     failure.say("%s", database.explain(problem, from))
     return failure.USAGE

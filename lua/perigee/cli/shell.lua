@@ -319,8 +319,7 @@ local function options_of(interactive, url)
       io.stderr:write("notice: ", n.message, "\n")
     end,
   }
-  local ok, parts = pcall(perigee.url, url or os.getenv "DATABASE_URL"
-    or os.getenv "DATABASE" or "sqlite:perigee.db")
+  local ok, parts = pcall(perigee.url, url)
   if interactive and not (ok and parts.params.query_timeout) then
     options.query_timeout = math.huge
   end
@@ -352,8 +351,9 @@ end
 
 function M.run(options)
   local interactive = runner.isatty(0)
-  local db, problem, from =
-    database.open(options.url, options_of(interactive, options.url))
+  local db, problem, from = database.open(options, function(url)
+    return options_of(interactive, url)
+  end)
   if not db then
     failure.say("%s", database.explain(problem, from))
     return failure.USAGE
