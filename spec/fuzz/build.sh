@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # spec/fuzz/build.sh FOLDER: build every spec/fuzz/fuzz_*.c into FOLDER, with
 # libFuzzer and the address and undefined behaviour sanitizers (Debian: clang,
-# libclang-rt-14-dev). fuzz_filter has Lua in it and all of the binding.
+# libclang-rt-14-dev). fuzz_filter and fuzz_pattern have Lua in them and all of the
+# binding.
 set -euo pipefail
 out=$(realpath -m "${1:?usage: spec/fuzz/build.sh FOLDER}")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -35,11 +36,18 @@ link() {
     -o "$out/$target"
 }
 
+# What a sandbox starts with, as CMakeLists.txt makes it.
+mkdir -p "$out"
+(cd lua && IFS=';' && preludes=(perigee/sandbox/*.lua) &&
+  cmake -DROOT="$PWD" -DOUTPUT="$out/prelude.c" -DFILES="${preludes[*]}" \
+    -DHEADER=bind/prelude.h -DSTRUCT=prg_prelude -DARRAY=prg_preludes \
+    -P ../cmake/embed.cmake)
+
 compile base src/base/*.c src/sql/*.c src/page/*.c
+compile bind src/driver/*.c src/pool/*.c src/bind/*.c "$out/prelude.c"
 for source in spec/fuzz/fuzz_*.c; do
   target=$(basename "$source" .c)
-  if [[ $target == fuzz_filter ]]; then
-    compile bind src/driver/*.c src/pool/*.c src/bind/*.c
+  if grep -q 'Links src/bind' "$source"; then
     link "$target" "$out"/base/*.o "$out"/bind/*.o "${lua_libs[@]}"
   else
     link "$target" "$out"/base/*.o

@@ -744,14 +744,8 @@ for k, v in pairs { b = int, a = text, z = date, c = uuid, k = json, [1] = int }
 end]],
     }
     local function run()
-      local interpreter = arg and arg[-1] or "lua"
-      local at = -1
-      while arg[at] do
-        interpreter = arg[at]
-        at = at - 1
-      end
       local out, ok = helper.sh(("LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='%s/lua/?.so;;' "
-        .. "%s %s/run.lua %s/s.lua"):format(helper.build, interpreter, dir, dir))
+        .. "%s %s/run.lua %s/s.lua"):format(helper.build, helper.interpreter(), dir, dir))
       assert.is_true(ok, out)
       return out
     end

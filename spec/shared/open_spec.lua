@@ -13,12 +13,8 @@ local function run_child(vars, script)
   f:write(("package.path = %q\npackage.cpath = %q\n")
     :format(package.path, package.cpath), script)
   f:close()
-  local lua = arg and arg[-1] or "lua"
-  for i = 0, -20, -1 do if arg and arg[i] then lua = arg[i] end end
-  local preload = os.getenv "LD_PRELOAD" -- a sanitizer that the modules need
-  if preload and preload ~= "" then vars = vars .. " LD_PRELOAD=" .. preload end
   local out = helper.sh("env -u DATABASE_URL -u DATABASE " .. vars .. " "
-    .. lua .. " " .. path)
+    .. helper.interpreter() .. " " .. path)
   os.remove(path)
   return out
 end

@@ -108,6 +108,18 @@ function helper.sh(command)
   return text, status == "0"
 end
 
+-- The words that run this interpreter in a process of its own, for helper.sh, with a
+-- sanitizer that our modules need.
+function helper.interpreter()
+  local lua = arg and arg[-1] or "lua"
+  for i = 0, -20, -1 do
+    if arg and arg[i] then lua = arg[i] end
+  end
+  local preload = env "LD_PRELOAD"
+  if not preload or preload == "" then return lua end
+  return "LD_PRELOAD=" .. preload .. " " .. lua
+end
+
 -- The text of a file of the public data sets, or nil and why: the spec then is pending.
 function helper.data(name)
   local path = (env "PERIGEE_TEST_DATA" or "../shared/data") .. "/" .. name

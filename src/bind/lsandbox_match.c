@@ -187,9 +187,11 @@ static int push_captures(struct matcher *m, const char *s, const char *e) {
 
 static const char *match_balance(struct matcher *m, const char *s,
                                  const char *p) {
-  int open = *p, close = p[1], depth = 1;
-  if (p >= m->pat_end - 1)
+  int open, close, depth = 1;
+  if (m->pat_end - p < 2)
     luaL_error(m->S, "malformed pattern (missing arguments to '%%b')");
+  open = *p;
+  close = p[1];
   if (s >= m->src_end || *s != open) return NULL;
   while (++s < m->src_end) {
     prg_sandbox_charge(m->S, 1);
