@@ -1,22 +1,9 @@
 -- The verbs that write files: revision, merge, rebase, squash; and what they compare.
 local perigee = require "perigee"
-local expect = require "spec.support.expect"
 local folders = require "spec.support.migrations"
 local helper = require "spec.support.helper"
 
--- The error, whose message must fit the pattern; exit is its exit status.
-local function fails(exit, pattern, ...)
-  local err = expect.fails(type(exit) == "number" and "migration" or exit, ...)
-  assert.is_truthy(err.message:find(pattern), err.message)
-  if type(exit) == "number" then assert.are.equal(exit, err.exit) end
-  return err
-end
-
-local function ids(list)
-  local out = {}
-  for i, v in ipairs(list) do out[i] = type(v) == "table" and v.id or v end
-  return table.concat(out, " ")
-end
+local fails, ids = folders.fails, folders.ids
 
 local SCHEMA = [[
   table("orders", function(t)

@@ -42,20 +42,7 @@ local function refused(list)
   end
 end
 
-local function folder(list)
-  local dir = helper.tmpname()
-  assert(os.execute("mkdir -p " .. dir))
-  for name, text in pairs(list) do
-    local f = assert(io.open(dir .. "/" .. name, "wb"))
-    f:write(text)
-    f:close()
-  end
-  return dir
-end
-
-local function remove(dir)
-  os.execute("rm -rf " .. dir)
-end
+local folder, remove = helper.folder, helper.remove
 
 describe("the recorder", function()
   it("records schemas and enums", function()

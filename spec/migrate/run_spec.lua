@@ -5,19 +5,7 @@ local folders = require "spec.support.migrations"
 local helper = require "spec.support.helper"
 local of_type = folders.of_type
 
--- The error, whose message must fit the pattern; exit is its exit status.
-local function fails(exit, pattern, ...)
-  local err = expect.fails(type(exit) == "number" and "migration" or exit, ...)
-  assert.is_truthy(err.message:find(pattern), err.message)
-  if type(exit) == "number" then assert.are.equal(exit, err.exit) end
-  return err
-end
-
-local function ids(list)
-  local out = {}
-  for i, v in ipairs(list) do out[i] = type(v) == "table" and v.id or v end
-  return table.concat(out, " ")
-end
+local fails, ids = folders.fails, folders.ids
 
 local ORDERS = [[
     m:create_table("orders", function(t)

@@ -34,21 +34,7 @@ local function scripts_refused(list)
   end
 end
 
--- A file of the running spec, in a folder of its own.
-local function folder(files)
-  local dir = helper.tmpname()
-  assert(os.execute("mkdir -p " .. dir))
-  for name, text in pairs(files) do
-    local file = assert(io.open(dir .. "/" .. name, "wb"))
-    file:write(text)
-    file:close()
-  end
-  return dir
-end
-
-local function remove(dir)
-  os.execute("rm -rf " .. dir)
-end
+local folder, remove = helper.folder, helper.remove
 
 describe("a table", function()
   it("has its columns in the order of the statements", function()

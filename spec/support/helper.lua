@@ -108,6 +108,22 @@ function helper.sh(command)
   return text, status == "0"
 end
 
+-- A folder of the running spec with these files, { [name] = text }; helper.remove(it).
+function helper.folder(files)
+  local dir = helper.tmpname()
+  assert(os.execute("mkdir -p " .. dir))
+  for name, text in pairs(files) do
+    local file = assert(io.open(dir .. "/" .. name, "wb"))
+    file:write(text)
+    file:close()
+  end
+  return dir
+end
+
+function helper.remove(dir)
+  os.execute("rm -rf " .. dir)
+end
+
 -- The words that run this interpreter in a process of its own, for helper.sh, with a
 -- sanitizer that our modules need.
 function helper.interpreter()

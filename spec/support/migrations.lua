@@ -5,9 +5,26 @@
 --   folder:write("001_orders", [[return migration { … }]])
 --   local m = folder:open(db, { retries = 0 })      -- m.events is what on_event got
 --   folders.cleanup()                               -- in after_each
+local assert = require "luassert"
+local expect = require "spec.support.expect"
 local perigee = require "perigee"
 
 local M = {}
+
+-- The error, whose message must fit the pattern; exit is its exit status.
+function M.fails(exit, pattern, ...)
+  local err = expect.fails(type(exit) == "number" and "migration" or exit, ...)
+  assert.is_truthy(err.message:find(pattern), err.message)
+  if type(exit) == "number" then assert.are.equal(exit, err.exit) end
+  return err
+end
+
+-- "aaa1 bbb2": of revisions or summaries of them.
+function M.ids(list)
+  local out = {}
+  for i, v in ipairs(list) do out[i] = type(v) == "table" and v.id or v end
+  return table.concat(out, " ")
+end
 
 local folders = {}
 

@@ -1,4 +1,5 @@
 --- Names, literals, types and columns as MySQL and MariaDB read them.
+local names = require "perigee.dialect.names"
 local util = require "perigee.util"
 
 local usage = util.usage
@@ -8,25 +9,8 @@ local M = {}
 
 local NAME_CHARACTERS = 64
 
---- An identifier in backticks.
-function M.quote(name)
-  if type(name) ~= "string" or name == "" then
-    usage("a name is expected, not %s", type(name) == "string" and '""' or type(name))
-  end
-  if name:find("\0", 1, true) then usage("a name cannot hold a zero byte: %q", name) end
-  return "`" .. name:gsub("`", "``") .. "`"
-end
-
---- `name`. A schema is another database here.
-function M.qualified(schema, name)
-  return schema and M.quote(schema) .. "." .. M.quote(name) or M.quote(name)
-end
-
-function M.names(list)
-  local out = {}
-  for i, name in ipairs(list) do out[i] = M.quote(name) end
-  return table.concat(out, ", ")
-end
+-- A schema is another database here.
+M.quote, M.qualified, M.names = names.quoting "`"
 
 --- At most 64 characters: the server refuses longer names.
 function M.limit(name)

@@ -1,4 +1,5 @@
 --- Names, literals, types and columns as PostgreSQL reads them.
+local names = require "perigee.dialect.names"
 local util = require "perigee.util"
 
 local usage = util.usage
@@ -10,26 +11,7 @@ local NAME_BYTES = 63
 
 -- ---- names and literals ----------------------------------------------------
 
---- An identifier in quotes.
-function M.quote(name)
-  if type(name) ~= "string" or name == "" then
-    usage("a name is expected, not %s", type(name) == "string" and '""' or type(name))
-  end
-  if name:find("\0", 1, true) then usage("a name cannot hold a zero byte: %q", name) end
-  return '"' .. name:gsub('"', '""') .. '"'
-end
-
---- `"schema"."name"`; without schema the name alone.
-function M.qualified(schema, name)
-  return schema and M.quote(schema) .. "." .. M.quote(name) or M.quote(name)
-end
-
---- Names in quotes, with commas.
-function M.names(list)
-  local out = {}
-  for i, name in ipairs(list) do out[i] = M.quote(name) end
-  return table.concat(out, ", ")
-end
+M.quote, M.qualified, M.names = names.quoting '"'
 
 --- The name as the server would cut it: at most 63 bytes, no half characters.
 function M.limit(name)
