@@ -45,13 +45,14 @@ helper.for_each_db(function(name, open)
       local i, early = 0, true
       while early and i < 100000 do
         local job = spawn(work, db)
-        for _ = 1, i do
+        for turn = 1, i do
           if job:status() == "done" then break end
-          sleep(0)
+          -- Turns that take no time would starve the server of a busy machine.
+          sleep(turn > 300 and 1e-4 or 0)
         end
         early = job:cancel()
         local ok, err = pcall(job.join, job)
-        if early and not ok then assert.equal("cancelled", err.kind) end
+        if not ok then assert.equal(early and "cancelled" or nil, err.kind, tostring(err)) end
         if check(db, i) then done = done + 1 else undone = undone + 1 end
         i = i + 1 + math.floor(i / 40)
       end
