@@ -54,7 +54,7 @@ helper.for_each_db(function(name, open)
         local ok, err = pcall(job.join, job)
         if not ok then assert.equal(early and "cancelled" or nil, err.kind, tostring(err)) end
         if check(db, i) then done = done + 1 else undone = undone + 1 end
-        i = i + 1 + math.floor(i / 40)
+        i = i + 1 + math.floor(i / 20)
       end
       expect.idle(db)
     end)
