@@ -251,6 +251,10 @@ describe("JSON encoding", function()
     for _, text in ipairs { "[]", "{}", '[[],{}]', '{"a":{},"b":[]}' } do
       assert.equal(text, encode(decode(text)))
     end
+    local db = require "perigee".open "sqlite::memory:"
+    assert.equal("[]", encode(db:query "select 1 as a where 1 = 0"))
+    assert.equal('[{"a":1}]', encode(db:query "select 1 as a"))
+    db:close()
   end)
 
   it("refuses what JSON cannot hold", function()

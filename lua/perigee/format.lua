@@ -24,7 +24,7 @@ end
 local function cell(v)
   if v == nil or v == core.null then return "" end
   if type(v) == "table" then
-    local ok, text = pcall(core.json_text, v)
+    local ok, text = pcall(core.json.encode, v)
     v = ok and text or tostring(v)
   end
   local s = tostring(v):gsub("[%c\127]", function(c)

@@ -1,8 +1,9 @@
 --- Perigee: databases as yielding Lua functions.
 -- @module perigee
-local core = require "perigee.core"
+local core = require "perigee.load"
 local wait = require "perigee.wait"
 local task = require "perigee.task"
+local host = require "perigee.host"
 local transaction = require "perigee.transaction"
 local each = require "perigee.each"
 local format = require "perigee.format"
@@ -188,7 +189,7 @@ core.exec_mt.__close = transaction.close_block
 -- ---- the module ------------------------------------------------------------
 
 local M = {
-  _VERSION = "0.1.0",
+  _VERSION = core.version,
   open = opening.open,
   from_env = opening.from_env,
   url = core.url,
@@ -199,6 +200,7 @@ local M = {
   gather = task.gather,
   timeout = task.timeout,
   wrap = task.wrap,
+  host = host.host,
   table = format.table,
   retry = claim.retry,
   plural = export.plural,

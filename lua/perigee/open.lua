@@ -139,9 +139,10 @@ end
 -- ---- drivers ---------------------------------------------------------------
 
 local PACKAGES = {
-  postgres = "libpq (Debian: libpq5; to build: libpq-dev)",
-  sqlite = "SQLite (Debian: libsqlite3-0; to build: libsqlite3-dev)",
-  mock = "nothing but Perigee",
+  postgres = "luarocks install perigee-postgres, or libpq (Debian: libpq-dev) when "
+    .. "Perigee is built with CMake",
+  sqlite = "SQLite (Debian: libsqlite3-dev) when Perigee is built",
+  mock = "a build with CMake",
 }
 
 local function driver_path(scheme)
@@ -151,7 +152,7 @@ local function driver_path(scheme)
   local path = package.searchpath("perigee.driver." .. scheme, package.cpath)
   if not path then
     usage("the driver module perigee/driver/%s.so was not found on package.cpath; "
-      .. "it needs %s, and comes with Perigee when that was there at the build",
+      .. "it takes %s",
       scheme, PACKAGES[scheme])
   end
   return path

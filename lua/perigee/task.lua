@@ -1,5 +1,6 @@
 --- Tasks of the built-in loop: run, spawn, sleep, gather, timeout.
 local core = require "perigee.core"
+local host = require "perigee.host"
 local wait = require "perigee.wait"
 local util = require "perigee.util"
 
@@ -7,8 +8,7 @@ local usage, pack, unpack = util.usage, util.pack, util.unpack
 
 local M = {}
 
-local join = wait.leaf_all(core.task_methods.join)
-core.task_methods.join = join
+local join = core.task_methods.join
 
 --- Runs `fn(...)` as the first task of the built-in loop, and every task that is
 -- spawned meanwhile, to the end.
@@ -18,14 +18,14 @@ core.task_methods.join = join
 -- @return the results of `fn`
 function M.run(fn, ...)
   if type(fn) ~= "function" then usage("run: a function is expected, not %s", type(fn)) end
-  return core.run(fn, ...)
+  return host.run(fn, ...)
 end
 
 --- Starts `fn(...)` as a task; it runs when the running one waits.
 -- Outside of run(), it runs whenever a call blocks.
 -- @tparam function fn
 -- @treturn perigee.task with :join(), :cancel() and :status()
-M.spawn = core.spawn
+M.spawn = host.spawn
 
 --- Suspends the task.
 -- @tparam number seconds
@@ -40,13 +40,13 @@ end
 
 local function cancel_all(tasks, but)
   for i = 1, tasks.n do
-    if i ~= but then tasks[i]:cancel() end
+    if i ~= but and tasks[i] then tasks[i]:cancel() end
   end
 end
 
 -- A task that tells the group of its failure at once.
 local function spawn_member(group, i, fn)
-  group[i] = core.spawn(function()
+  group[i] = host.spawn(function()
     local r = pack(wait.guard(fn))
     if not r[1] and not group.failed then
       group.failed, group.err = true, r[2]
@@ -69,6 +69,7 @@ function M.gather(...)
     end
   end
   for i = 1, fns.n do spawn_member(group, i, fns[i]) end
+  if group.failed then cancel_all(group) end -- a host may run them at once
   for i = 1, fns.n do
     local ok, r = pcall(join, group[i])
     if not ok then -- this task was cancelled, or a member before it began

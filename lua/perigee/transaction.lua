@@ -89,13 +89,13 @@ local function enter(db, x)
   if not e.scopes then e.scopes = setmetatable({}, { __mode = "v" }) end
   local before = e.scopes[key]
   e.scopes[key] = x
-  core.scope(db, 1)
+  core.scope(db, x, 1)
   return before
 end
 
-local function leave(db, before)
+local function leave(db, x, before)
   env(db).scopes[core.current()] = before
-  core.scope(db, -1)
+  core.scope(db, x, -1)
 end
 
 -- ---- the end of a block ----------------------------------------------------
@@ -303,7 +303,7 @@ end
 local function run_block(db, tx, fn)
   local before = enter(db, tx)
   local r = pack(wait.guard(fn, tx))
-  leave(db, before)
+  leave(db, tx, before)
   if not r[1] then
     local err = r[2]
     if info(tx).open then err = attach(err, roll_back(tx)) end
@@ -371,7 +371,7 @@ function M.connection(x, fn)
   local conn = acquire(x, "write")
   local before = enter(x, conn)
   local r = pack(wait.guard(fn, conn))
-  leave(x, before)
+  leave(x, conn, before)
   close_streams(env(conn))
   core.release(conn)
   if not r[1] then error(r[2], 0) end
@@ -454,7 +454,7 @@ function M.open_root(db)
   local e = env(db)
   e.scopes = e.scopes or setmetatable({}, { __mode = "v" })
   e.scopes.all, e.root = tx, tx
-  core.scope(db, 1)
+  core.scope(db, tx, 1)
 end
 
 function M.close_root(db)
@@ -462,7 +462,7 @@ function M.close_root(db)
   local tx = e.root
   if not tx then return end
   e.root, e.scopes.all = nil, nil
-  core.scope(db, -1)
+  core.scope(db, tx, -1)
   if info(tx).open then roll_back(tx) end
 end
 

@@ -22,7 +22,8 @@ function M.check_options(verb, options, allowed)
   for _, k in ipairs(allowed) do known[k] = true end
   for k in pairs(options) do
     if not known[k] then
-      M.usage("%s: unknown option %q: allowed are %s", verb, tostring(k),
+      M.usage(#allowed == 0 and "%s: unknown option %q: it takes none"
+        or "%s: unknown option %q: allowed are %s", verb, tostring(k),
         table.concat(allowed, ", "))
     end
   end

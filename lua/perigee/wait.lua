@@ -8,7 +8,10 @@ local util = require "perigee.util"
 local usage = util.usage
 
 local PARK, PENDING = core.PARK, core.PENDING
-local resume, yield = coroutine.resume, coroutine.yield
+local resume = coroutine.resume
+-- nginx puts its own in the place of Lua's: tasks of ours want Lua's.
+local host_yield = coroutine.yield
+local yield = coroutine._yield or host_yield
 local M = {}
 
 -- Messages name the callers outside of this folder.
@@ -28,20 +31,29 @@ if core.yields then
 
   M.leaf_all = M.leaf
 else
+  local function park_in_host(park, token)
+    local ok, err = pcall(park, token)
+    if ok then return end
+    core.give_up()
+    error(err, 0)
+  end
+
+  -- In a host's task the wait is the host's: it says what to park by.
   function M.leaf(f)
     return function(...)
-      local result = f(...)
+      local result, park, token = f(...)
       while result == PENDING do
-        yield(PARK)
-        result = f(...)
+        if park then park_in_host(park, token) else yield(PARK) end
+        result, park, token = f(...)
       end
       return result
     end
   end
 
-  local function go_on(f, x, first, ...)
-    if first ~= PENDING then return first, ... end
-    yield(PARK)
+  local function go_on(f, x, ...)
+    local first, park, token = ...
+    if first ~= PENDING then return ... end
+    if park then park_in_host(park, token) else yield(PARK) end
     return go_on(f, x, f(x))
   end
 
@@ -56,14 +68,39 @@ end
 -- `parked` holds the coroutines that wait.
 local parked = setmetatable({}, { __mode = "k" })
 
-local function pass(co, ok, first, ...)
-  if not ok then error(first, 0) end
-  if first ~= PARK then return first, ... end
-  if not core.can_wait() then -- a C function between here and the loop
-    core.give_up()
-    usage("this call has to wait, and a function around perigee.wrap cannot be "
-      .. "suspended (a callback of table.sort, string.gsub or another C function)")
+-- Those through which a wait of another one inside of them passes to a host.
+local passing = setmetatable({}, { __mode = "k" })
+
+local function check_can_wait()
+  if core.can_wait() then return end
+  core.give_up() -- a C function between here and the loop
+  usage("this call has to wait, and a function around perigee.wrap cannot be "
+    .. "suspended (a callback of table.sort, string.gsub or another C function)")
+end
+
+local pass
+
+-- What a host's park yields is for the host's loop.
+local function pass_to_host(co, ...)
+  local me = coroutine.running()
+  check_can_wait()
+  parked[co] = true
+  if me then passing[me] = true end
+  local function back(...)
+    parked[co] = nil
+    if me then passing[me] = nil end
+    return pass(co, resume(co, ...))
   end
+  return back(host_yield(...))
+end
+
+function pass(co, ok, first, ...)
+  if not ok then error(first, 0) end
+  if first ~= PARK then
+    if passing[co] or core.is_parked(co) then return pass_to_host(co, first, ...) end
+    return first, ...
+  end
+  check_can_wait()
   parked[co] = true
   yield(PARK)
   parked[co] = nil

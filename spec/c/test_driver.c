@@ -560,8 +560,17 @@ static void test_forked(void) {
   open_bed(&b, 0);
   child = fork();
   if (child == 0) {
+    struct prg_req *req = prg_req_new(PRG_REQ_PING, NULL);
+    int before = steps;
+    check_failures = 0;
+    prg_conn_submit(b.conn, req); /* refused, and the driver hears of nothing */
+    CHECK(req->error != NULL && req->error->kind == PRG_K_CLOSED);
+    prg_conn_kick(b.conn);
+    CHECK(steps == before && prg_conn_is_forked(b.conn));
+    prg_req_free(req);
     close_bed_conn(&b);
-    _exit(forked_finis == 1 ? 0 : 1);
+    CHECK(forked_finis == 1);
+    _exit(check_failures == 0 ? 0 : 1);
   }
   CHECK(waitpid(child, &status, 0) == child && status == 0);
   close_bed_conn(&b);

@@ -2,6 +2,9 @@
 ** The pool: who gets a connection and when, what happens to one that comes back,
 ** and what is closed.
 */
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "pool_bed.h"
 
 /* ---- waiting ------------------------------------------------------------ */
@@ -688,6 +691,78 @@ static void test_close_at_once(void) {
   close_bed(&b);
 }
 
+/* What is idle is forgotten, who waits is taken off, what is lent is lost and still
+** given back. */
+static void adopt(struct bed *b, struct want *lent, struct want *waiting) {
+  struct prg_error *err = NULL;
+  struct prg_hub *hub = prg_hub_new(&err);
+  struct want w;
+  CHECK(hub != NULL && prg_pool_is_forked(b->pool));
+  want(b, &w);
+  CHECK(refused(&w, PRG_K_USAGE));
+  drop_error(&w);
+  prg_hub_forget(b->hub);
+  prg_pool_adopt(b->pool, hub);
+  CHECK(!prg_pool_is_forked(b->pool) && prg_pool_is_orphaned(b->pool));
+  CHECK(stats(b).size == 0 && stats(b).waiting == 0 && toys.count == 1);
+  if (waiting != NULL) {
+    CHECK(waiting->done == 0);
+    prg_pool_forget(b->pool, &waiting->b);
+  }
+  CHECK(prg_conn_is_forked(lent->b.slot->conn));
+  give(lent);
+  CHECK(toys.count == 0 && stats(b).size == 0);
+  want(b, &w); /* the driver cannot open it again */
+  CHECK(refused(&w, PRG_K_USAGE));
+  drop_error(&w);
+  CHECK(prg_pool_close(b->pool, PRG_NEVER, on_closed, NULL) == PRG_OK);
+  prg_pool_free(b->pool);
+  prg_hub_unref(hub);
+}
+
+static void adopt_in_child(struct bed *b, struct want *lent,
+                           struct want *waiting) {
+  int status = 1;
+  pid_t child = fork();
+  if (child == 0) {
+    check_failures = 0;
+    adopt(b, lent, waiting);
+    _exit(check_failures == 0 ? 0 : 1);
+  }
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void test_fork_with_waiter(void) {
+  struct bed b;
+  struct want lent, waiting;
+  open_bed(&b, standard(1));
+  want(&b, &lent);
+  turns(&b);
+  ask(&b, &waiting, NULL, prg_now() + PRG_SECOND);
+  CHECK(stats(&b).waiting == 1);
+  adopt_in_child(&b, &lent, &waiting);
+  give(&lent);
+  CHECK(waiting.result == PRG_OK);
+  give(&waiting);
+  close_bed(&b);
+}
+
+static void test_fork_with_idle(void) {
+  struct bed b;
+  struct want lent, idle;
+  open_bed(&b, standard(2));
+  want(&b, &lent);
+  turns(&b);
+  want(&b, &idle);
+  turns(&b);
+  give(&idle);
+  CHECK(stats(&b).idle == 1 && stats(&b).in_use == 1);
+  adopt_in_child(&b, &lent, NULL);
+  give(&lent);
+  CHECK(stats(&b).idle == 2);
+  close_bed(&b);
+}
+
 int main(void) {
   RUN(test_lends_and_takes_back);
   RUN(test_newest_idle_first);
@@ -718,5 +793,7 @@ int main(void) {
   RUN(test_close_drains);
   RUN(test_close_by_force);
   RUN(test_close_at_once);
+  RUN(test_fork_with_waiter);
+  RUN(test_fork_with_idle);
   return check_result();
 }

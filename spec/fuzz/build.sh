@@ -38,10 +38,8 @@ link() {
 
 # What a sandbox starts with, as CMakeLists.txt makes it.
 mkdir -p "$out"
-(cd lua && IFS=';' && preludes=(perigee/sandbox/*.lua) &&
-  cmake -DROOT="$PWD" -DOUTPUT="$out/prelude.c" -DFILES="${preludes[*]}" \
-    -DHEADER=bind/prelude.h -DSTRUCT=prg_prelude -DARRAY=prg_preludes \
-    -P ../cmake/embed.cmake)
+(cd lua && lua5.4 ../cmake/embed.lua "$out/prelude.c" bind/prelude.h prg_prelude \
+  prg_preludes . perigee/sandbox/*.lua)
 
 compile base src/base/*.c src/sql/*.c src/page/*.c
 compile bind src/driver/*.c src/pool/*.c src/bind/*.c "$out/prelude.c"

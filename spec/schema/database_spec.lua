@@ -347,8 +347,9 @@ helper.for_each_db(function(database, open)
       for _, wanted in ipairs {
         "---@class perigee.row.books\n---@field id integer",
         "---@field note? string", "---@field author_id integer",
-        "---@field books perigee.table.books", "---@class perigee.row.cheap",
-        "---@field price? string|number",
+        "---@field books perigee.table<perigee.row.books, perigee.record.books>",
+        "---@class perigee.row.cheap", "---@field price? string|number",
+        "---@field cheap perigee.table<perigee.row.cheap, table<string, any>>",
       } do
         assert.is_truthy(text:find(wanted, 1, true), wanted .. " in " .. text)
       end

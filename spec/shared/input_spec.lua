@@ -108,7 +108,7 @@ helper.for_each_db(function(name, open)
       local cyclic = {}
       cyclic.self = cyclic
       local list = {
-        { print, "function" }, { coroutine.create(print), "thread" },
+        { print, "function" }, { coroutine.create(function() end), "thread" },
         { io.stdout, "cannot send" }, { {}, "plain table" },
         { perigee.json(cyclic), "nested" }, { perigee.json { print }, "" },
         { perigee.json { 1, [3] = 3 }, "" }, { perigee.json(0 / 0), "" },
@@ -222,6 +222,18 @@ helper.for_each_db(function(name, open)
       end
       check.raises("usage", db.query)
       check.raises("usage", db.query, nil, "select 1")
+    end)
+
+    it("of finalisers that a script calls", function()
+      local db, still = fresh()
+      local tx = db:begin()
+      for _, x in ipairs { db, tx } do
+        local gc = getmetatable(x).__gc
+        check.raises("usage", gc)
+        check.raises("usage", gc, io.stdout)
+      end
+      tx:rollback()
+      still()
     end)
 
     it("block functions want a function and known options", function()

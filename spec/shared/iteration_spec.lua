@@ -413,7 +413,7 @@ helper.for_each_db(function(name, open)
         return seconds
       end
       local best = math.huge
-      for _ = 1, 3 do
+      for _ = 1, 8 do
         best = math.min(best, elapsed(function(probe)
           probe:first "select 1"
           probe:first(sql)

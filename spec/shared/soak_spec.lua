@@ -17,7 +17,7 @@ local function rss() -- in KiB
 end
 
 local function memory()
-  for _ = 1, 3 do collectgarbage() end
+  for _ = 1, 5 do collectgarbage() end
   return collectgarbage "count", rss()
 end
 

@@ -120,7 +120,8 @@ describe("tasks", function()
         sleep(0.01)
         return x, nil, x
       end, 5)
-      assert.equal("ready", a:status())
+      -- Some hosts begin at once, to wait until the spawner has gone on.
+      assert.equal(helper.host == "nginx" and "waiting" or "ready", a:status())
       sleep(0)
       assert.equal("waiting", a:status())
       for _ = 1, 2 do
@@ -224,8 +225,8 @@ describe("tasks", function()
       collectgarbage()
     end)
     assert.equal(100, ended)
-    collectgarbage()
-    collectgarbage()
+    -- LuaJIT in a host: the coroutine, then its task, then the key here.
+    for _ = 1, 5 do collectgarbage() end
     assert.is_nil((next(weak)))
   end)
 end)
@@ -315,7 +316,7 @@ describe("gather", function()
       end)
       assert.same({ false, "first" }, { ok, err })
       assert.same({ "cancelled", "clean" }, log)
-      assert.equal(1, core.tasks())
+      assert.equal(helper.host and 0 or 1, core.tasks())
     end)
   end)
 
@@ -332,7 +333,7 @@ describe("gather", function()
       job:cancel()
       fails("cancelled", job.join, job)
       assert.equal(3, seen)
-      assert.equal(1, core.tasks())
+      assert.equal(helper.host and 0 or 1, core.tasks())
     end)
   end)
 

@@ -1,7 +1,11 @@
 -- What a database cannot do: specs of for_each_db that are not run on it.
 --   [database] = { [name of the spec, or its full name] = reason }
--- The databases are "sqlite", "sqlite memory" and "postgres". Each exception is
--- counted and printed as skipped.
+-- The databases are "sqlite", "sqlite memory" and "postgres". `hosts` has what is not
+-- run with PERIGEE_HOST, as it is about the built-in loop or blocking calls; a table
+-- there is by the name of the host. Each exception is counted and printed as skipped.
+local LOOP = "about the built-in loop only"
+local BLOCKS = "about calls that block, where no loop runs"
+local PLAIN = "a call in a plain coroutine is usage, and not the host's to resume"
 local NOT_UTF8 = "SQLite checks no text: it is stored and read back as it is"
 
 return {
@@ -16,5 +20,23 @@ return {
   ["postgres"] = {
     ["of 3.5 is refused by an integer column in raw SQL"] =
       "raw SQL sends it as float8, which PostgreSQL rounds on assignment",
+  },
+
+  ["hosts"] = {
+    ["run does not nest and refuses what is no function"] =
+      "in a host perigee.run is a task like others, and may be in another one",
+    ["tasks that yield by themselves give way"] = LOOP,
+    ["timeout bounds calls, also with no loop"] = BLOCKS,
+    ["a call that cannot wait works in perigee.wrap with no loop, and anywhere there"] =
+      BLOCKS,
+    ["with no loop calls block, and spawned tasks go on meanwhile"] = BLOCKS,
+    ["with no loop a task that blocks for ever is cancelled from outside"] = BLOCKS,
+    ["a call that cannot wait in a foreign coroutine is usage and says what to do"] =
+      { luv = "every coroutine is a task of its own" },
+    ["cleans up after the coroutine that ran it was dropped (P-42)"] =
+      { cqueues = PLAIN, copas = PLAIN, user = PLAIN, minimal = PLAIN },
+    ["sleep of ten thousand tasks takes no descriptor"] =
+      { minimal = "one that waits takes a descriptor in this form" },
+    ["interrupting (Ctrl-C) ends the waits"] = "Ctrl-C is the host's",
   },
 }

@@ -19,6 +19,8 @@
 --   PERIGEE_TEST_DATA       folder of public data sets, which are not part of the
 --                           project (../shared/data)
 --   PERIGEE_SLOW            a factor for all time limits (sanitizers: 5)
+--   PERIGEE_HOST            cqueues, luv, copas, user or minimal: each spec's body runs
+--                           as a task of that host (spec/support/hosts.lua)
 
 local busted = require "busted"
 
@@ -146,6 +148,39 @@ function helper.data(name)
   return text
 end
 
+-- ---- hosts ----------------------------------------------------------------
+
+helper.host = env "PERIGEE_HOST"
+
+-- Ends the run, visibly, when the host is not there.
+local function check_host(hosts)
+  local _, missing = hosts.available(helper.host)
+  if missing[helper.host] then
+    print(("# PERIGEE_HOST=%s: skipped: %s"):format(helper.host, missing[helper.host]))
+    os.exit(0, true)
+  end
+  print("# PERIGEE_HOST=" .. helper.host)
+end
+
+-- Has the body of a spec run as a task; what comes before and after it blocks.
+local function host_runner()
+  if helper.host == "" then helper.host = nil end
+  if not helper.host then return nil end
+  local hosts = require "spec.support.hosts"
+  check_host(hosts)
+  return function(element)
+    local run = element.run
+    element.run = function(...)
+      local arguments = { n = select("#", ...), ... }
+      hosts.run[helper.host](function()
+        run((table.unpack or unpack)(arguments, 1, arguments.n))
+      end)
+    end
+  end
+end
+
+local run_in_host = host_runner()
+
 -- ---- exceptions -----------------------------------------------------------
 
 local exceptions = dofile "spec/support/exceptions.lua"
@@ -163,17 +198,19 @@ end
 local function database_of(element)
   while element do
     local name = element.name and element.name:match "^on (.+)$"
-    if exceptions[name] then return name end
+    if exceptions[name] and name ~= "hosts" then return name end
     element = busted.parent(element)
   end
 end
 
 local function exception_of(element)
   local database = database_of(element)
-  if not database then return nil end
   for _, name in ipairs { element.name, full_name(element) } do
-    local reason = exceptions[database][name]
+    local reason = database and exceptions[database][name]
     if reason then return database .. ": " .. reason end
+    reason = helper.host and exceptions.hosts[name]
+    if type(reason) == "table" then reason = reason[helper.host] end
+    if reason then return helper.host .. ": " .. reason end
   end
 end
 
@@ -183,6 +220,8 @@ busted.subscribe({ "test", "start" }, function(element)
   if reason then
     local pending = element.env.pending
     element.run = function() pending(reason) end
+  elseif run_in_host then
+    run_in_host(element)
   end
   return nil, true
 end)

@@ -106,6 +106,15 @@ void prg_hub_unref(struct prg_hub *h) {
   prg_free(h);
 }
 
+void prg_hub_forget(struct prg_hub *h) {
+  struct prg_timer *t;
+  while ((t = h->timers) != NULL) {
+    prg__timers_remove(&h->timers, t);
+    t->place = PLACE_NONE;
+  }
+  while (prg_list_pop_front(&h->posts) != NULL) continue;
+}
+
 struct prg_mailbox *prg__hub_mailbox(struct prg_hub *h) {
   return h->box;
 }

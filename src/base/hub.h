@@ -51,6 +51,10 @@ struct prg_hub *prg_hub_ref(struct prg_hub *h);
 ** jobs still running are orphaned (see worker.h). */
 void prg_hub_unref(struct prg_hub *h);
 
+/* In a child process, which has a hub of its own now: the parent's forgets its
+** timers and posts, so that clearing them later is fine, whatever hub is named. */
+void prg_hub_forget(struct prg_hub *h);
+
 /* The descriptor that becomes readable when prg_hub_run has something to do.
 ** With `arm` on (foreign loops) timers make it readable too. */
 int prg_hub_fd(const struct prg_hub *h);

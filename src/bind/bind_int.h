@@ -25,12 +25,18 @@ struct prg_db;
 struct prg_exec;
 struct prg_emit;
 struct prg_cond;
+struct prg_host;
 
 /* ---- the state: one per Lua state (lstate.c) ----------------------------- */
 
 struct prg_state {
   struct prg_hub *hub;
   struct prg_list runnable; /* tasks to resume */
+  struct prg_list tasks;    /* all that the collector has not found */
+  struct prg_list woken;    /* tasks of hosts to wake */
+  struct prg_list hosts;    /* struct prg_host, known so far */
+  struct prg_host *host;    /* fixed by perigee.host, or NULL */
+  unsigned looked_for;      /* bits: hosts whose adapters are loaded */
   struct prg_task *current; /* the task that runs, or NULL */
   struct prg_task *main;    /* stands for the whole state where no loop runs */
   size_t alive;             /* spawned tasks that have not ended */
@@ -41,6 +47,9 @@ struct prg_state {
   struct prg_emit *emit; /* owned: lcrud.c's, whose memory is used again by each
                             call; NULL before the first */
   bool looping;          /* perigee.run is on the C stack */
+  bool tame;             /* scripts have no finalizers */
+  bool turning;          /* a host's turn, which wakes all that is woken */
+  bool in_nginx;         /* the Lua state is one of nginx */
   volatile int interrupted; /* set by a signal handler: end the main wait */
   long pid;
 };
@@ -110,6 +119,8 @@ struct prg_op {
   bool woken;
   lua_State *parked; /* the coroutine that is suspended in the wait; on LuaJIT
                         it has the Lua loop, also while that calls again */
+  unsigned early;    /* LuaJIT: returns of a host's park in a row that nothing
+                        asked for */
   /* Continues; returns the number of results, or PRG_PENDING. May raise, then
   ** the operation is over. The arguments of the call are at their places. */
   int (*step)(lua_State *L, struct prg_op *op);
@@ -186,6 +197,21 @@ int64_t prg_op_due(const struct prg_task *t, int64_t span);
 /* The same for who has read the clock. */
 int64_t prg_op_due_at(const struct prg_task *t, int64_t now, int64_t span);
 
+/* ---- what tasks hold (lhost.c) ------------------------------------------- */
+
+/* Something that a task holds beyond its calls and that ends with it: a lease, a
+** stream. Embedded; zeroed is "not held". */
+struct prg_holding {
+  struct prg_link link; /* in task->holdings */
+  struct prg_task *task;
+  void (*end)(struct prg_holding *h); /* no Lua; not held any more by then */
+};
+
+/* Begins, ends a holding; both are fine twice. No Lua. */
+void prg_hold(struct prg_holding *h, struct prg_task *t,
+              void (*end)(struct prg_holding *h));
+void prg_unhold(struct prg_holding *h);
+
 /* ---- tasks and the built-in loop (ltask.c) ------------------------------- */
 
 enum prg_task_state {
@@ -195,16 +221,24 @@ enum prg_task_state {
   PRG_TASK_DEAD
 };
 
-/* Userdata "perigee.task". Anchored in the registry while it is alive. */
+/* Userdata "perigee.task". Anchored in the registry while it is alive, unless a
+** host runs it: then its coroutine is its key in a weak table. */
 struct prg_task {
   struct prg_state *G;
-  lua_State *co;  /* NULL: the main task */
+  lua_State *co; /* NULL: the main task. Of a host: only to be compared */
+  struct prg_host *host;    /* who runs it; NULL: we do */
+  void *wakeup;             /* of a host in C */
+  int token;                /* registry: what the host knows it by */
+  struct prg_task *carrier; /* of a host: whose call resumes it, or NULL */
+  struct prg_list holdings; /* what ends with it */
   const void *id; /* whose number no other task ever has; not an address */
-  struct prg_link link; /* in G->runnable */
+  struct prg_link link; /* in G->runnable, or G->woken */
+  struct prg_link made; /* in G->tasks */
   enum prg_task_state state;
   bool started; /* its function has begun */
   bool failed;  /* DEAD: ended with an error (on the coroutine's stack) */
   bool joined;  /* somebody has seen how it ended */
+  bool hosted;  /* perigee.spawn in a host: its results are in the uservalue */
   int nresults; /* DEAD: on top of the coroutine's stack */
   struct prg_op op;
   struct prg_list joiners; /* gates of operations */
@@ -216,15 +250,33 @@ struct prg_task {
   int64_t quick_since; /* when such calls began; 0: not known yet */
   bool busy;           /* a hook or codec of the user runs inside a step */
   int shield;          /* > 0: cancel and deadline are held back */
+  void *owner;         /* of prg_embed_spawn, or NULL */
+  int mark;            /* of prg_embed_mark */
 };
 
 int prg_task_open(lua_State *L); /* adds its functions to the table on top */
+/* Pushes a task without a coroutine, which is dead. [-0, +1, m] */
+struct prg_task *prg_task_push(lua_State *L, struct prg_state *G);
+/* The running coroutine belongs to the task at `i`. [-0, +0, m] */
+void prg_task_set_alias(lua_State *L, int i);
+/* What prg_task_set_alias has set, or NULL. [-0, +0, -] */
+struct prg_task *prg_task_alias(lua_State *L);
+/* Runs a task of ours in the middle of a call of the task that carries it, while
+** it can go on and has not given way. [-0, +0, e] */
+void prg_task_carry(lua_State *L, struct prg_task *t);
+/* Resumes the tasks of ours that can go on. [-0, +0, e] */
+void prg_state_resume(lua_State *L, struct prg_state *G);
 /* The task of the running coroutine; raises usage where there is none.
 ** [-0, +0, e] */
 struct prg_task *prg_task_current(lua_State *L, struct prg_state *G);
 /* The same without raising; NULL where there is none. [-0, +0, -] */
 struct prg_task *prg_task_find(lua_State *L);
 void prg_task_resume(lua_State *L, struct prg_task *t);
+/* Cancels every task. [-0, +0, e] */
+void prg_task_cancel_all(lua_State *L);
+/* Pushes the first error of a task that nobody has joined, and forgets it; false:
+** there is none. [-0, +(0|1), -] */
+bool prg_task_failure(lua_State *L);
 /* Drops the operations that name `db`, which the collector has found: what one
 ** that raised has left in its task may outlive the handle. [-0, +0, -] */
 void prg_task_forget_db(lua_State *L, const struct prg_db *db);
@@ -397,6 +449,9 @@ struct prg_db *prg_db_test(lua_State *L, int i);
 /* Raises closed when the collector has ended the handle, usage when it belongs to
 ** the process that we were forked from. [-0, +0, e] */
 void prg_db_check_usable(lua_State *L, const struct prg_db *db);
+/* Raises when it was lent out in the process that we were forked from. NULL is
+** fine. [-0, +0, e] */
+void prg_slot_check_own(lua_State *L, const struct prg_slot *slot);
 /* Adds to the news; takes over `e`. No Lua. */
 void prg_db_note(struct prg_db *db, struct prg_error *e);
 /* Tells the news to the hooks on_notice and on_warning. The executor is at 1.
@@ -415,6 +470,8 @@ int prg_db_open(lua_State *L);
 struct prg_lease {
   int refs;
   struct prg_slot *slot; /* NULL: given back */
+  struct prg_db *db;
+  struct prg_holding held;
 };
 
 /* Userdata "perigee.exec": a conn or a tx. Its uservalue is a table: [1] the
@@ -430,6 +487,7 @@ struct prg_exec {
   bool open;               /* takes calls */
   bool is_tx;
   bool failed; /* its connection broke or was given up */
+  int scopes;  /* how many tasks join it: part of the handle's count */
   bool ddl; /* outermost: a statement that changes the schema has run, and its
                   transaction has not ended */
 };
@@ -490,6 +548,8 @@ int prg_call_push_list(lua_State *L, struct prg_op *op);
 /* Pushes the metatable that the call's rows get, out of the options, or else of
 ** the handle at 2, and returns its index, or 0. [-0, +(0|1), e] */
 int prg_call_push_class(lua_State *L, const struct prg_op *op);
+/* Is the value on top a metatable that rows may have? [-0, +0, -] */
+bool prg_call_is_class(lua_State *L);
 /* A call that ended, for the on_query hook. */
 struct prg_told {
   const struct prg_sql *sql; /* NULL: a ping */
@@ -507,10 +567,15 @@ int prg_stream_open(lua_State *L);
 int prg_url_from_lua(lua_State *L, int i, struct prg_url *out);
 int prg_url_open(lua_State *L);
 
-/* ---- sandbox (lsandbox.c), files and the machine (lfiles.c) --------------- */
+/* ---- sandbox (lsandbox.c), files and the machine (lfiles.c), bells (lbell.c) */
 
-/* Both add their functions to the table on top. [-0, +0, m] */
+/* All add their functions to the table on top. [-0, +0, m] */
 void prg_sandbox_open(lua_State *L);
 void prg_files_open(lua_State *L);
+void prg_load_open(lua_State *L);
+/* Raises when another Lua than ours loads us, or another copy of Perigee is in the
+** process. `caller`: where luaopen_perigee_core returns to. [-0, +0, e] */
+void prg_load_check(lua_State *L, void *caller);
+void prg_bell_open(lua_State *L);
 
 #endif

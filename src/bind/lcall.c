@@ -3,7 +3,7 @@
 ** the phases GATE (of a transaction), ACQUIRE (for calls on the handle), SEND,
 ** RUN and DONE; call_step is the only place that knows their order.
 */
-#include "bind/bind_int.h"
+#include "bind/host_int.h"
 #include "bind/crud_int.h"
 
 #include <ctype.h>
@@ -22,6 +22,7 @@ static void abandon_setup(struct prg_op *op, bool pool) {
   struct prg_slot *s = op->setup_lease->slot;
   op->setup = NULL;
   op->setup_lease->slot = NULL;
+  if (t != NULL) t->carrier = NULL;
   if (s != NULL && pool) prg_pool_discard(s, "on_connect was given up");
   if (t == NULL || t->state == PRG_TASK_DEAD) return;
   t->joined = true; /* no news to anybody */
@@ -97,6 +98,9 @@ static int start_setup(lua_State *L, struct prg_op *op) {
   x->lease->slot->holder = op->setup->id; /* if it waits for another one … */
   x->lease->slot->leased = true;
   prg_op_set_timer(op);
+  if (op->task->host == NULL) return PRG_PENDING;
+  op->setup->carrier = op->task;
+  prg_task_carry(L, op->setup);
   return PRG_PENDING;
 }
 
@@ -104,6 +108,7 @@ static int setup_ended(lua_State *L, struct prg_op *op) {
   struct prg_task *t = op->setup;
   struct prg_lease *l = op->setup_lease;
   struct prg_error *e = NULL;
+  if (t->carrier != NULL) prg_task_carry(L, t);
   if (t->state != PRG_TASK_DEAD) {
     if (prg_now() < op->due) return PRG_PENDING;
     return fail(L, op,
@@ -151,12 +156,15 @@ static int borrowed(lua_State *L, struct prg_op *op) {
 /* Without to-be-closed variables only the collector knows that a loop over
 ** each() was left early. When its connection is missed and nobody makes
 *garbage,
-** nobody else would call the collector; once a second is often enough. */
+** nobody else would call the collector; once a second is often enough. In nginx the
+** end of a request frees what it has left. */
 static void collect_leases(lua_State *L, struct prg_op *op,
                            enum prg_lane lane) {
 #if LUA_VERSION_NUM < 504
   struct prg_state *G = op->task->G;
+  const struct prg_host *h = op->task->host;
   int64_t now = prg_now();
+  if (h != NULL && h->wake != NULL) return;
   if (now < G->collect_after || !prg_pool_is_leased_out(op->db->pool, lane))
     return;
   G->collect_after = now + PRG_SECOND;
@@ -361,6 +369,17 @@ static int refuse_count(lua_State *L, struct prg_op *op, bool none) {
            : prg_error_new(PRG_K_NOT_UNIQUE, "more than one row was found"));
 }
 
+bool prg_call_is_class(lua_State *L) {
+  bool finalizer;
+  if (!lua_istable(L, -1)) return false;
+  if (!prg_state_get(L)->tame) return true;
+  lua_pushliteral(L, "__gc");
+  lua_rawget(L, -2);
+  finalizer = !lua_isnil(L, -1);
+  lua_pop(L, 1);
+  return !finalizer;
+}
+
 /* Another task may have changed the options meanwhile. */
 int prg_call_push_class(lua_State *L, const struct prg_op *op) {
   if (op->class)
@@ -369,7 +388,7 @@ int prg_call_push_class(lua_State *L, const struct prg_op *op) {
     lua_rawgeti(L, 2, 4);
   else
     return 0;
-  if (lua_istable(L, -1)) return lua_gettop(L);
+  if (prg_call_is_class(L)) return lua_gettop(L);
   lua_pop(L, 1);
   return 0;
 }
@@ -570,6 +589,8 @@ bool prg_call_option(lua_State *L, struct prg_op *op, const char *key) {
     if (!lua_istable(L, -1))
       prg_usage(L, "class: a metatable is expected, not %s",
                 luaL_typename(L, -1));
+    if (!prg_call_is_class(L))
+      prg_usage(L, "class: there are no finalizers (__gc) here");
     op->class = true;
   } else {
     return false;
@@ -591,8 +612,9 @@ void prg_call_options(lua_State *L, struct prg_op *op) {
     if (lua_type(L, -2) != LUA_TSTRING)
       prg_usage(L, "the options have a key of type %s", luaL_typename(L, -2));
     if (!prg_call_option(L, op, lua_tostring(L, -2)))
-      prg_usage(L, "unknown option \"%s\": allowed are timeout, rows, class",
-                lua_tostring(L, -2));
+      prg_usage(L, "unknown option \"%s\": allowed %s", lua_tostring(L, -2),
+                op->verb == PRG_VERB_MANY ? "is timeout"
+                                          : "are timeout, rows, class");
     lua_pop(L, 1);
   }
 }
@@ -802,6 +824,7 @@ static int core_control(lua_State *L) {
   lua_settop(L, 4);
   x = prg_exec_test(L, 1);
   if (x == NULL) return prg_usage(L, "control: a block is expected");
+  if (x->lease != NULL) prg_slot_check_own(L, x->lease->slot);
   prg_db_check_usable(L, x->db);
   op = begin_on(L, x->db, x, PRG_VERB_CONTROL);
   op->closing = lua_toboolean(L, 3);

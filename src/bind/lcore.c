@@ -1,5 +1,5 @@
 /* The module "perigee.core": what the files of this folder add to one table. */
-#include "bind/bind_int.h"
+#include "bind/host_int.h"
 #include "bind/crud_int.h"
 
 static const char functions_key = 0; /* registry: { [address] = true } */
@@ -34,6 +34,7 @@ bool prg_in_function(lua_State *L) {
 }
 
 int luaopen_perigee_core(lua_State *L) {
+  prg_load_check(L, __builtin_return_address(0));
   lua_settop(L, 0);
   lua_createtable(L, 0, 64);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &functions_key);
@@ -58,6 +59,10 @@ int luaopen_perigee_core(lua_State *L) {
   prg_url_open(L);
   prg_sandbox_open(L);
   prg_files_open(L);
+  prg_load_open(L);
+  prg_bell_open(L);
+  prg_host_open(L);
+  prg_nginx_open(L);
   lua_pushlightuserdata(L, (void *)(uintptr_t)&prg_mark_park);
   lua_setfield(L, -2, "PARK");
   lua_pushlightuserdata(L, (void *)(uintptr_t)&prg_mark_pending);

@@ -16,6 +16,7 @@
 */
 #include "bind/crud_int.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -25,7 +26,7 @@ enum { KEEP = 100000 }; /* bytes of the emitter's memory, between calls */
 
 /* Hits are built again and compared (the environment has
 ** PERIGEE_CHECK_SHAPES=1). */
-static bool check_shapes;
+static atomic_bool check_shapes;
 
 /* ---- the statement ------------------------------------------------------ */
 
@@ -191,7 +192,8 @@ static const struct prg_value *prepare(lua_State *L, struct prg_op *op,
   } else {
     s->refs++;
     op->sql = s;
-    if (check_shapes) verify(L, op, e, w);
+    if (atomic_load_explicit(&check_shapes, memory_order_relaxed))
+      verify(L, op, e, w);
   }
   return e->params;
 }
@@ -674,7 +676,8 @@ static const luaL_Reg verbs[] = {{"insert", crud_insert},
 
 int prg_crud_open(lua_State *L) {
   const char *check = getenv("PERIGEE_CHECK_SHAPES");
-  check_shapes = check != NULL && strcmp(check, "1") == 0;
+  atomic_store_explicit(&check_shapes, check != NULL && strcmp(check, "1") == 0,
+                        memory_order_relaxed);
   lua_createtable(L, 0, 32);
   prg_set_functions(L, verbs);
   prg_select_open(L);

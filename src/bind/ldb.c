@@ -26,10 +26,24 @@ struct prg_db *prg_db_check(lua_State *L, int i) {
 void prg_db_check_usable(lua_State *L, const struct prg_db *db) {
   if (db->pool == NULL)
     prg_raise(L, prg_error_new(PRG_K_CLOSED, "the handle is closed"));
-  if (prg_pool_is_forked(db->pool))
+  if (prg_pool_is_forked(db->pool)) {
+    prg_state_own(L);
+    prg_pool_adopt(db->pool, db->G->hub);
+  }
+  if (prg_pool_is_orphaned(db->pool) && !prg_pool_is_closed(db->pool))
+    prg_usage(
+        L,
+        "this handle was used before a fork, and the %s driver cannot open "
+        "its database again beside the parent's connections; close the "
+        "handle before the fork and open one in the child process",
+        db->driver->name);
+}
+
+void prg_slot_check_own(lua_State *L, const struct prg_slot *slot) {
+  if (slot != NULL && prg_conn_is_forked(slot->conn))
     prg_usage(L,
-              "this handle was opened before a fork; open one in the child "
-              "process");
+              "this connection was taken before a fork, and belongs to the "
+              "parent process; take one in the child");
 }
 
 void prg_push_env(lua_State *L, int i) {
@@ -241,7 +255,7 @@ static int core_open(lua_State *L) {
 }
 
 static int db__gc(lua_State *L) {
-  struct prg_db *db = lua_touserdata(L, 1);
+  struct prg_db *db = prg_db_check(L, 1); /* a script can call it */
   struct prg_pool *pool = db->pool;
   prg_task_forget_db(L, db);
   db->pool = NULL;
@@ -360,6 +374,10 @@ static int core_close(lua_State *L) {
   lua_settop(L, 2);
   db = prg_db_check(L, 1);
   if (db->pool == NULL) return 0;
+  if (prg_pool_is_forked(db->pool)) {
+    prg_state_own(L);
+    prg_pool_adopt(db->pool, db->G->hub);
+  }
   span = prg_check_seconds(L, 2, "timeout");
   (void)prg_op_check(L);
   if (prg_pool_close(db->pool, prg_now() + (span < PRG_NEVER / 2 ? span : 0),
@@ -461,9 +479,14 @@ static int core_driver_version(lua_State *L) {
   return 2;
 }
 
-/* core.scope(db, +1 | -1): how many blocks are open in tasks */
+/* core.scope(db, block, +1 | -1): how many blocks are joined by tasks. One that
+** is dropped with its task takes its part of the count with it. */
 static int core_scope(lua_State *L) {
-  prg_db_check(L, 1)->scopes += (int)luaL_checkinteger(L, 2);
+  struct prg_db *db = prg_db_check(L, 1);
+  struct prg_exec *x = prg_exec_test(L, 2);
+  int change = (int)luaL_checkinteger(L, 3);
+  db->scopes += change;
+  if (x != NULL) x->scopes += change;
   return 0;
 }
 

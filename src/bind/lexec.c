@@ -45,6 +45,10 @@ static int raise_closed(lua_State *L, const struct prg_exec *x) {
       L, prg_error_new(PRG_K_CLOSED, "this %s has ended", exec_name(x)));
 }
 
+static void check_own(lua_State *L, const struct prg_exec *x) {
+  if (x != NULL && x->lease != NULL) prg_slot_check_own(L, x->lease->slot);
+}
+
 /* The block of the running task on this handle, or NULL. [-0, +0, e] */
 static struct prg_exec *joined(lua_State *L, struct prg_db *db) {
   struct prg_task *t = prg_task_find(L);
@@ -69,6 +73,7 @@ struct prg_db *prg_exec_resolve(lua_State *L, struct prg_exec **exec) {
   if (db != NULL) {
     prg_db_check_usable(L, db);
     if (db->scopes > 0) *exec = joined(L, db);
+    check_own(L, *exec);
     return db;
   }
   *exec = prg_exec_test(L, 1);
@@ -78,6 +83,7 @@ struct prg_db *prg_exec_resolve(lua_State *L, struct prg_exec **exec) {
               "connection or transaction is expected, not %s",
               luaL_typename(L, 1));
   if (!(*exec)->open) raise_closed(L, *exec);
+  check_own(L, *exec);
   prg_db_check_usable(L, (*exec)->db);
   return (*exec)->db;
 }
@@ -119,6 +125,7 @@ int prg_exec_pass_gate(lua_State *L, struct prg_op *op) {
 
 void prg_lease_unref(struct prg_lease *l, struct prg_db *db) {
   if (l == NULL || --l->refs > 0) return;
+  prg_unhold(&l->held);
   if (l->slot != NULL && db->pool != NULL) prg_pool_release(l->slot);
   prg_free(l);
 }
@@ -155,10 +162,11 @@ static void note_undone(lua_State *L, struct prg_exec *x) {
 }
 
 static int exec__gc(lua_State *L) {
-  struct prg_exec *x = lua_touserdata(L, 1);
+  struct prg_exec *x = check_exec(L, 1); /* a script can call it */
   struct prg_lease *lease = x->lease;
   if (lease == NULL) return 0;
   note_leak(x);
+  x->db->scopes -= x->scopes;
   x->lease = NULL;
   end_block(x);
   if (x->inner != NULL && x->inner->parent == x) x->inner->parent = NULL;
@@ -225,10 +233,19 @@ struct prg_exec *prg_exec_push_conn(lua_State *L, struct prg_db *db,
   x->lease = prg_calloc(1, sizeof *x->lease);
   if (x->lease == NULL) prg_raise(L, prg_error_oom());
   x->lease->refs = 1;
+  x->lease->db = db;
   x->lease->slot = *slot;
   *slot = NULL;
   x->open = true;
   return x;
+}
+
+/* The task that took it has ended without giving it back. No Lua. */
+static void end_lease(struct prg_holding *h) {
+  struct prg_lease *l = PRG_CONTAINER(h, struct prg_lease, held);
+  struct prg_slot *slot = l->slot;
+  l->slot = NULL;
+  if (slot != NULL && l->db->pool != NULL) prg_pool_release(slot);
 }
 
 static int acquire_step(lua_State *L, struct prg_op *op) {
@@ -237,6 +254,7 @@ static int acquire_step(lua_State *L, struct prg_op *op) {
     return PRG_PENDING;
   x = prg_exec_push_conn(L, op->db, 1, &op->slot);
   x->task = op->task->id;
+  prg_hold(&x->lease->held, op->task, end_lease);
   prg_op_drop(op);
   return 1;
 }
@@ -251,17 +269,18 @@ static int core_acquire(lua_State *L) {
   if (op != NULL) return prg_op_run(L, op);
   lua_settop(L, 3);
   db = prg_db_check(L, 1);
+  prg_db_check_usable(L, db);
   lane = luaL_checkstring(L, 2);
   span = lua_isnil(L, 3) ? db->acquire_timeout
                          : prg_check_seconds(L, 3, "acquire_timeout");
   prg_exec_where(L, where, sizeof where);
-  lua_pushstring(L, where);
   op = prg_op_begin(L, PRG_OP_ACQUIRE, acquire_step, prg_call_abandon);
   op->db = db;
   op->span = span;
   op->borrow.leased = true;
   op->borrow.lane = lane[0] == 'r' ? PRG_LANE_READ : PRG_LANE_WRITE;
-  op->borrow.where = lua_tostring(L, 4);
+  /* Not on the stack: the coroutine may be closed before its task is. */
+  op->borrow.where = prg_arena_dup(&op->arena, where, strlen(where));
   return prg_op_run(L, op);
 }
 
@@ -273,6 +292,7 @@ static int core_release(lua_State *L) {
   struct prg_slot *slot = x->lease != NULL ? x->lease->slot : NULL;
   end_block(x);
   if (slot == NULL) return 0;
+  prg_unhold(&x->lease->held);
   x->lease->slot = NULL;
   if (x->db->pool == NULL) return 0;
   if (reason != NULL)
@@ -329,6 +349,7 @@ static int core_block(lua_State *L) {
   if (op != NULL) return prg_op_run(L, op);
   x = check_exec(L, 1);
   if (!x->open) return raise_closed(L, x);
+  check_own(L, x);
   prg_db_check_usable(L, x->db);
   op = prg_op_begin(L, PRG_OP_GATE, block_step, NULL);
   op->exec = x;

@@ -454,13 +454,13 @@ static void add_map(struct encoder *e, int i) {
 }
 
 /* A table that does not say what it is: a list when its first key is a number,
-** else, also when it is empty, an object. */
-static void add_either(struct encoder *e, int i) {
+** else an object; `none` stands for an empty one. */
+static void add_either(struct encoder *e, int i, const char *none) {
   lua_State *L = e->out.L;
   bool list;
   lua_pushnil(L);
   if (!lua_next(L, i)) {
-    prg_atext_adds(&e->out, "{}");
+    prg_atext_adds(&e->out, none);
     return;
   }
   list = lua_type(L, -2) == LUA_TNUMBER;
@@ -478,7 +478,7 @@ static void add_foreign(struct encoder *e, int i) {
   if (strncmp(name, "perigee.", 8) == 0 &&
       strncmp(name, "perigee.row", 11) != 0)
     prg_usage(e->out.L, "%s: JSON cannot hold a %s", e->what, name);
-  add_either(e, i);
+  add_either(e, i, strcmp(name, "perigee.rows") == 0 ? "[]" : "{}");
 }
 
 static void add_raw(struct encoder *e, int i) {
@@ -512,7 +512,7 @@ static void add_table(struct encoder *e, int i) {
       break;
     case PRG_W_PLAIN:
     case PRG_W_RECORD:
-      add_either(e, i);
+      add_either(e, i, "{}");
       break;
     case PRG_W_OTHER:
       add_foreign(e, i);

@@ -4,12 +4,13 @@
 ** later by lua_yieldk, in a script without a loop by running the loop until the
 ** operation is over, on LuaJIT by handing the wait to the loop in wait.lua.
 */
-#include "bind/bind_int.h"
+#include "bind/host_int.h"
 
 #include <stdio.h>
 
 #include "base/clock.h"
 
+#define MANY_EARLY 100 /* returns of a host's park that nothing asked for */
 #define QUICK_TIME (2 * PRG_MS) /* without a wait; then others have a turn */
 
 const char prg_mark_park = 0;
@@ -33,10 +34,17 @@ void prg_op_wake(struct prg_op *op) {
   struct prg_task *t = op->task;
   if (op->kind == PRG_OP_NONE) return;
   op->woken = true;
-  if (t->co != NULL && t->state == PRG_TASK_WAITING) {
-    t->state = PRG_TASK_RUNNABLE;
-    prg_list_push_back(&t->G->runnable, &t->link);
+  if (t->co == NULL || t->state != PRG_TASK_WAITING) return;
+  if (t->host != NULL) {
+    prg_host_wake(t);
+    return;
   }
+  t->state = PRG_TASK_RUNNABLE;
+  prg_list_push_back(&t->G->runnable, &t->link);
+  if (t->carrier != NULL)
+    prg_op_wake(&t->carrier->op);
+  else
+    prg_host_kick(t->G);
 }
 
 void prg_op_queue(struct prg_op *op, struct prg_list *list) {
@@ -110,6 +118,7 @@ struct prg_op *prg_op_begin_in(lua_State *L, struct prg_state *G,
   op->task = t;
   op->woken = false;
   op->parked = NULL;
+  op->early = 0;
   op->borrowing = false;
   op->db = NULL;
   op->exec = NULL;
@@ -128,6 +137,7 @@ struct prg_op *prg_op_begin_in(lua_State *L, struct prg_state *G,
 struct prg_op *prg_op_begin(lua_State *L, enum prg_op_kind kind,
                             int (*step)(lua_State *, struct prg_op *),
                             void (*abandon)(struct prg_op *)) {
+  prg_state_own(L);
   return prg_op_begin_in(L, prg_state_get(L), kind, step, abandon);
 }
 
@@ -176,18 +186,71 @@ static int block(lua_State *L, struct prg_op *op) {
       if (G->interrupted) {
         G->interrupted = 0;
         prg_op_drop(op);
+        prg_host_ring_again(G);
         return prg_raise(L, prg_error_new(PRG_K_CANCELLED, "interrupted"));
       }
       prg_state_turn(L, G, PRG_NEVER);
     }
+    prg_host_ring_again(G);
     n = step(L, op);
   } while (n == PRG_PENDING);
   return n;
 }
 
+/* The task is about to be suspended. What has woken it meanwhile, as it does to
+** give way, shall not keep it from having been suspended. */
+static void begin_park(lua_State *L, struct prg_op *op) {
+  struct prg_task *t = op->task;
+  op->parked = L;
+  t->state = PRG_TASK_WAITING;
+  if (op->woken && t->host != NULL) prg_host_wake_later(t);
+}
+
+/* A host's park has returned, maybe too early. Is the wait over? A host that
+** never suspends, or watches nothing, still gets on: the hub is run here then. */
+static bool is_woken_in_host(struct prg_op *op, unsigned *early) {
+  struct prg_state *G = op->task->G;
+  if (op->woken || G->hub == NULL) return op->woken;
+  (void)prg_hub_run(G->hub, ++*early > MANY_EARLY ? PRG_MS : 0);
+  prg_host_ring_again(G);
+  return op->woken;
+}
+
 #if PRG_HAVE_YIELDK
 
 static int park(lua_State *L, struct prg_op *op);
+
+/* After a park in a host: goes on, and parks as often as it takes. */
+static int resumed_in_host(lua_State *L, int status, lua_KContext ctx) {
+  struct prg_task *t = (struct prg_task *)ctx;
+  unsigned early = 0;
+  for (;;) {
+    if (t->op.kind == PRG_OP_NONE || t->op.parked != L)
+      return prg_usage(L, "the wait in this coroutine was given up");
+    if (status != LUA_OK && status != LUA_YIELD) {
+      prg_op_drop(&t->op);
+      prg_task_runs(t);
+      return lua_error(L);
+    }
+    if (is_woken_in_host(&t->op, &early)) {
+      int n;
+      prg_task_runs(t);
+      t->op.parked = NULL;
+      n = step(L, &t->op);
+      if (n != PRG_PENDING) return n;
+    }
+    begin_park(L, &t->op);
+    prg_host_push_park(L, t);
+    status = lua_pcallk(L, 1, 0, 0, ctx, resumed_in_host);
+  }
+}
+
+static int park_in_host(lua_State *L, struct prg_op *op) {
+  lua_KContext ctx = (lua_KContext)op->task;
+  begin_park(L, op);
+  prg_host_push_park(L, op->task);
+  return resumed_in_host(L, lua_pcallk(L, 1, 0, 0, ctx, resumed_in_host), ctx);
+}
 
 /* Whoever resumes the coroutine may be another task, or later than the wait. */
 static int resumed(lua_State *L, int status, lua_KContext ctx) {
@@ -202,8 +265,7 @@ static int resumed(lua_State *L, int status, lua_KContext ctx) {
 }
 
 static int park(lua_State *L, struct prg_op *op) {
-  op->parked = L;
-  op->task->state = PRG_TASK_WAITING;
+  begin_park(L, op);
   lua_pushlightuserdata(L, (void *)(uintptr_t)&prg_mark_park);
   return lua_yieldk(L, 1, (lua_KContext)op->task->G, resumed);
 }
@@ -211,21 +273,34 @@ static int park(lua_State *L, struct prg_op *op) {
 int prg_op_run(lua_State *L, struct prg_op *op) {
   int n = step(L, op);
   if (n != PRG_PENDING) return n;
-  return op->task->co == NULL ? block(L, op) : park(L, op);
+  if (op->task->co == NULL) return block(L, op);
+  return op->task->host != NULL ? park_in_host(L, op) : park(L, op);
 }
 
 #else
 
-int prg_op_run(lua_State *L, struct prg_op *op) {
-  int n;
-  op->parked = NULL;
-  n = step(L, op);
-  if (n != PRG_PENDING) return n;
-  if (op->task->co == NULL) return block(L, op);
-  op->parked = L;
-  op->task->state = PRG_TASK_WAITING;
+/* The mark, and what wait.lua is to call for the park: function, argument. */
+static int push_pending(lua_State *L, const struct prg_task *t) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)&prg_mark_pending);
-  return 1;
+  if (t->host == NULL) return 1;
+  prg_host_push_park(L, t);
+  return 3;
+}
+
+int prg_op_run(lua_State *L, struct prg_op *op) {
+  struct prg_task *t = op->task;
+  int n = PRG_PENDING;
+  if (op->parked == NULL || t->host == NULL ||
+      is_woken_in_host(op, &op->early)) {
+    op->early = 0;
+    op->parked = NULL;
+    prg_task_runs(t);
+    n = step(L, op);
+  }
+  if (n != PRG_PENDING) return n;
+  if (t->co == NULL) return block(L, op);
+  begin_park(L, op);
+  return push_pending(L, t);
 }
 
 #endif
@@ -236,7 +311,11 @@ struct prg_op *prg_op_resumed(lua_State *L,
   (void)L;
   (void)step_fn;
 #else
-  struct prg_task *t = prg_task_find(L);
+  struct prg_state *G = prg_state_get(L);
+  struct prg_task *t = G->current;
+  /* A finaliser that runs between two calls of the loop is none of them. */
+  if (!lua_isyieldable(L)) return NULL;
+  if (t == NULL && !G->looping) t = prg_host_known(L);
   if (t != NULL && t->op.parked == L && t->op.kind != PRG_OP_NONE &&
       t->op.step == step_fn)
     return &t->op;

@@ -1,115 +1,56 @@
 /*
-** Results as Lua tables. What all results of a statement share, its column
-** names and the metatable of its row lists, is made once per description and
-** kept in the handle's table of shapes: { name, …, meta = metatable }, and
-** [0] = true when a name is there twice.
+** Results as Lua tables: lists of rows, single rows and single values. What all
+** results of a statement share is its shape (lshape.c).
 */
-#include "bind/bind_int.h"
+#include "bind/lvalue.h"
+#include "bind/shape_int.h"
 
-#define MAX_SHAPES 1024 /* descriptions; then the table starts anew */
-
-static const char rows_key = 0; /* registry: { __index, __tostring } */
-
-static void start_shapes(lua_State *L, struct prg_db *db) {
-  lua_createtable(L, 0, 16);
-  lua_rawseti(L, LUA_REGISTRYINDEX, db->shapes_ref);
-  db->nshapes = 0;
-}
+#define MAKER_ROWS 8     /* fewer are not worth compiling a maker for */
+#define MAX_ROOM 1000000 /* rows: a longer list grows as it is filled */
 
 void prg_result_init(lua_State *L, struct prg_db *db) {
   lua_createtable(L, 0, 0);
   db->shapes_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-  start_shapes(L, db);
+  prg_shapes_start(L, db);
 }
 
-/* Pushes a metatable for row lists with the names at `names`. [-0, +1, m] */
-static void push_rows_meta(lua_State *L, int names) {
-  names = lua_absindex(L, names);
-  lua_createtable(L, 0, 5);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &rows_key);
-  lua_getfield(L, -1, "__index");
-  lua_setfield(L, -3, "__index");
-  lua_getfield(L, -1, "__tostring");
-  lua_setfield(L, -3, "__tostring");
-  lua_pop(L, 1);
-  lua_pushliteral(L, "perigee.rows");
-  lua_setfield(L, -2, "__name");
-  lua_pushvalue(L, names);
-  lua_setfield(L, -2, "columns");
-}
+/* How rows are pushed. What it needs is on the stack, at these indices. */
+struct pusher {
+  struct prg_db *db;
+  const struct prg_column *cols;
+  int n;      /* columns */
+  int codecs; /* the handle's { type = decode }, or 0 */
+  int maker;  /* a function that makes a record of values; or 0, and then: */
+  int keys;   /* the first of the names */
+  bool twins; /* a name is there twice, and the last column counts, also when it
+                 is NULL */
+};
 
-/* Is a name in the list on top twice? [-0, +0, m] */
-static bool has_twins(lua_State *L, size_t n) {
-  bool found = false;
-  size_t i;
-  lua_createtable(L, 0, (int)n);
-  for (i = 1; i <= n && !found; i++) {
-    lua_rawgeti(L, -2, (int)i);
-    lua_pushvalue(L, -1);
-    lua_rawget(L, -3);
-    found = !lua_isnil(L, -1);
-    lua_pop(L, 1);
-    lua_pushboolean(L, 1);
-    lua_rawset(L, -3);
-  }
-  lua_pop(L, 1);
-  return found;
-}
-
-/* Pushes the shape of a description. [-0, +1, m] */
-static void push_shape(lua_State *L, struct prg_db *db,
-                       const struct prg_desc *d) {
-  size_t i;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, db->shapes_ref);
-  lua_rawgeti(L, -1, (int)(d->id & 0x3fffffff));
-  if (lua_istable(L, -1)) {
-    lua_remove(L, -2);
-    return;
-  }
-  lua_pop(L, 2);
-  if (db->nshapes++ >= MAX_SHAPES) start_shapes(L, db);
-  lua_createtable(L, (int)d->ncols, 1);
-  lua_createtable(L, (int)d->ncols, 0); /* the names that users see */
-  for (i = 0; i < d->ncols; i++) {
-    lua_pushlstring(L, d->cols[i].name.p, d->cols[i].name.n);
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, -3, (int)i + 1);
-    lua_rawseti(L, -3, (int)i + 1);
-  }
-  if (has_twins(L, d->ncols)) {
-    lua_pushboolean(L, 1);
-    lua_rawseti(L, -3, 0);
-  }
-  push_rows_meta(L, -1);
+/* Begins with what all shapes need. The executor is at 1. [-0, +0|1, e] */
+static struct pusher push_begin(lua_State *L, struct prg_db *db,
+                                const struct prg_desc *d) {
+  struct pusher p = {db, d->cols, (int)d->ncols, 0, 0, 0, false};
+  luaL_checkstack(L, p.n + 24, "too many columns");
+  if (!db->has_codecs) return p;
+  prg_push_env(L, 1);
+  lua_getfield(L, -1, "decoders");
   lua_remove(L, -2);
-  lua_setfield(L, -2, "meta");
-  lua_rawgeti(L, LUA_REGISTRYINDEX, db->shapes_ref);
-  lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, (int)(d->id & 0x3fffffff));
-  lua_pop(L, 1);
+  p.codecs = lua_gettop(L);
+  return p;
 }
 
-/* Has the shape at `i` a name twice? [-0, +0, -] */
-static bool is_twinned(lua_State *L, int i) {
-  bool twins;
-  lua_rawgeti(L, i, 0);
-  twins = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return twins;
-}
+/* ---- rows ---------------------------------------------------------------- */
 
 /* Pushes one value; the usual types without a call. NULL is nil. */
-static void push_value(lua_State *L, const struct prg_db *db,
-                       const struct prg_value *v) {
+static inline void push_value(lua_State *L, const struct prg_db *db,
+                              const struct prg_value *v) {
   switch (v->type) {
     case PRG_TEXT:
       lua_pushlstring(L, v->u.s.p, v->u.s.n);
       break;
-#if PRG_INT64
     case PRG_INT:
-      lua_pushinteger(L, (lua_Integer)v->u.i);
+      prg_push_int(L, &db->values, v);
       break;
-#endif
     case PRG_DOUBLE:
       lua_pushnumber(L, v->u.d);
       break;
@@ -124,21 +65,33 @@ static void push_value(lua_State *L, const struct prg_db *db,
   }
 }
 
-/* Pushes the value of a column, through its codec when the handle has one.
-** `codecs` is the index of the handle's { type = decode }, or 0. */
-static void push_decoded(lua_State *L, const struct prg_db *db,
-                         const struct prg_column *c, const struct prg_value *v,
-                         int codecs) {
-  if (codecs != 0 && v->type != PRG_NULL) {
-    lua_getfield(L, codecs, c->type);
-    if (lua_isfunction(L, -1)) {
-      push_value(L, db, v);
-      if (prg_task_pcall(L, db->G, 1, 1) != LUA_OK) lua_error(L);
-      return;
-    }
+/* Pushes the value of a column, through its codec when the handle has one. */
+static void push_decoded(lua_State *L, const struct pusher *p, int column,
+                         const struct prg_value *v) {
+  lua_getfield(L, p->codecs, p->cols[column].type);
+  if (!lua_isfunction(L, -1)) {
     lua_pop(L, 1);
+    push_value(L, p->db, v);
+    return;
   }
-  push_value(L, db, v);
+  push_value(L, p->db, v);
+  if (prg_task_pcall(L, p->db->G, 1, 1) != LUA_OK) lua_error(L);
+}
+
+static inline void push_cell(lua_State *L, const struct pusher *p, int column,
+                             const struct prg_value *v) {
+  if (p->codecs != 0 && v->type != PRG_NULL)
+    push_decoded(L, p, column, v);
+  else
+    push_value(L, p->db, v);
+}
+
+static void push_or_null(lua_State *L, const struct pusher *p, int column,
+                         const struct prg_value *v) {
+  if (v->type == PRG_NULL)
+    lua_pushlightuserdata(L, NULL);
+  else
+    push_cell(L, p, column, v);
 }
 
 static const struct prg_value *get_row(lua_State *L, struct prg_result *r,
@@ -152,141 +105,140 @@ static const struct prg_value *get_row(lua_State *L, struct prg_result *r,
   return v;
 }
 
-/* The keys of a record are on the stack from where[0] on; where[1] is as for
-** push_decoded; where[2]: a name is there twice, and the last column counts,
-** also when it is NULL. */
-static void push_record(lua_State *L, struct prg_db *db, struct prg_result *r,
-                        const struct prg_value *v, const int where[3]) {
-  size_t j, n = r->desc->ncols;
-  int keys = where[0], codecs = where[1];
-  lua_createtable(L, 0, (int)n);
-  for (j = 0; j < n; j++) {
-    if (v[j].type == PRG_NULL && !where[2]) continue;
-    lua_pushvalue(L, keys + (int)j);
-    if (codecs == 0)
-      push_value(L, db, &v[j]);
-    else
-      push_decoded(L, db, &r->desc->cols[j], &v[j], codecs);
+static void push_made(lua_State *L, const struct pusher *p,
+                      const struct prg_value *v) {
+  int j;
+  lua_pushvalue(L, p->maker);
+  for (j = 0; j < p->n; j++) push_cell(L, p, j, &v[j]);
+  lua_call(L, p->n, 1);
+}
+
+/* A record with the names at `keys`. */
+static void push_keyed(lua_State *L, const struct pusher *p,
+                       const struct prg_value *v) {
+  int j;
+  lua_createtable(L, 0, p->n);
+  for (j = 0; j < p->n; j++) {
+    if (v[j].type == PRG_NULL && !p->twins) continue;
+    lua_pushvalue(L, p->keys + j);
+    push_cell(L, p, j, &v[j]);
     lua_rawset(L, -3);
   }
 }
 
 /* A row alone: each name is needed once, so it is not pushed twice, and whether
-** one is there twice matters only where there is a NULL. [-0, +1, e] */
-static void push_single(lua_State *L, struct prg_db *db, struct prg_result *r,
-                        const struct prg_value *v, int codecs) {
-  int shape;
-  size_t j, n = r->desc->ncols;
-  push_shape(L, db, r->desc);
-  shape = lua_gettop(L);
-  lua_createtable(L, 0, (int)n);
-  for (j = 0; j < n; j++) {
-    if (v[j].type == PRG_NULL && !is_twinned(L, shape)) continue;
-    lua_rawgeti(L, shape, (int)j + 1);
-    if (codecs == 0)
-      push_value(L, db, &v[j]);
-    else
-      push_decoded(L, db, &r->desc->cols[j], &v[j], codecs);
+** one is there twice matters only where there is a NULL. The shape is on top and
+** goes. */
+static void push_single(lua_State *L, const struct pusher *p,
+                        const struct prg_value *v) {
+  int j, shape = lua_gettop(L);
+  lua_createtable(L, 0, p->n);
+  for (j = 0; j < p->n; j++) {
+    if (v[j].type == PRG_NULL && !prg_shape_twins(L, shape)) continue;
+    lua_rawgeti(L, shape, j + 1);
+    push_cell(L, p, j, &v[j]);
     lua_rawset(L, -3);
   }
   lua_replace(L, shape);
 }
 
-static void push_or_null(lua_State *L, struct prg_db *db, struct prg_result *r,
-                         const struct prg_value *v, const int at[2]) {
-  if (v->type == PRG_NULL)
-    lua_pushlightuserdata(L, NULL);
-  else
-    push_decoded(L, db, &r->desc->cols[at[0]], v, at[1]);
-}
-
-static void push_array(lua_State *L, struct prg_db *db, struct prg_result *r,
-                       const struct prg_value *v, int codecs) {
-  size_t j, n = r->desc->ncols;
-  lua_createtable(L, (int)n, 0);
-  for (j = 0; j < n; j++) {
-    const int at[2] = {(int)j, codecs};
-    push_or_null(L, db, r, &v[j], at);
-    lua_rawseti(L, -2, (int)j + 1);
+static void push_array(lua_State *L, const struct pusher *p,
+                       const struct prg_value *v) {
+  int j;
+  lua_createtable(L, p->n, 0);
+  for (j = 0; j < p->n; j++) {
+    push_or_null(L, p, j, &v[j]);
+    lua_rawseti(L, -2, j + 1);
   }
 }
 
-/* Pushes the names of the columns one by one; is one there twice?
-** [-0, +ncols, e] */
-static bool push_keys(lua_State *L, struct prg_db *db,
+/* ---- lists --------------------------------------------------------------- */
+
+/* Pushes the names of the columns one by one. [-0, +ncols, m] */
+static void push_keys(lua_State *L, struct pusher *p,
                       const struct prg_desc *d) {
-  int shape, j, n = (int)d->ncols;
-  bool twins;
-  luaL_checkstack(L, n + 24, "too many columns");
-  push_shape(L, db, d);
+  int j, shape;
+  prg_push_shape(L, p->db, d);
   shape = lua_gettop(L);
-  twins = is_twinned(L, shape);
-  for (j = 1; j <= n; j++) lua_rawgeti(L, shape, j);
+  p->twins = prg_shape_twins(L, shape);
+  for (j = 1; j <= p->n; j++) lua_rawgeti(L, shape, j);
   lua_remove(L, shape);
-  return twins;
+  p->keys = shape;
 }
 
-/* Pushes the handle's decoders and returns their index, or 0. The executor is
-** at 1. [-0, +0|1, e] */
-static int push_codecs(lua_State *L, const struct prg_db *db) {
-  if (!db->has_codecs) return 0;
-  prg_push_env(L, 1);
-  lua_getfield(L, -1, "decoders");
-  lua_remove(L, -2);
-  return lua_gettop(L);
+/* Pushes a table with room for the rows. [-0, +1, m] */
+static void push_room(lua_State *L, const struct prg_result *r) {
+  lua_createtable(L, r->nrows > MAX_ROOM ? MAX_ROOM : (int)r->nrows, 0);
 }
-
-/* ---- lists -------------------------------------------------------------- */
 
 void prg_rows_begin(lua_State *L, struct prg_db *db, struct prg_result *r,
                     enum prg_shape shape) {
-  size_t j;
+  struct pusher p;
+  int j;
   if (shape != PRG_SHAPE_COLUMNS || r->desc == NULL) {
-    lua_createtable(L, r->nrows > 1000000 ? 1000000 : (int)r->nrows, 0);
+    push_room(L, r);
     return;
   }
-  lua_createtable(L, 0, (int)r->desc->ncols + 1);
+  p = (struct pusher){.db = db, .n = (int)r->desc->ncols};
+  luaL_checkstack(L, p.n + 24, "too many columns");
+  lua_createtable(L, 0, p.n + 1);
   lua_pushinteger(L, (lua_Integer)r->nrows);
   lua_setfield(L, -2, "n"); /* a column of that name takes its place */
-  (void)push_keys(L, db, r->desc);
-  for (j = r->desc->ncols; j-- > 0;) { /* table, k1 … kj */
-    lua_createtable(L, r->nrows > 1000000 ? 1000000 : (int)r->nrows, 0);
-    lua_rawset(L, -3 - (int)j);
+  push_keys(L, &p, r->desc);
+  for (j = p.n; j-- > 0;) { /* table, k1 … kj */
+    push_room(L, r);
+    lua_rawset(L, -3 - j);
   }
 }
 
 static void add_columns(lua_State *L, struct prg_db *db, struct prg_result *r,
-                        size_t from, size_t to) {
-  int list = lua_gettop(L), cols, codecs;
-  size_t i, j, n = r->desc->ncols;
-  codecs = push_codecs(L, db);
-  cols = lua_gettop(L) + 1;
-  (void)push_keys(L, db, r->desc);
-  for (j = 0; j < n; j++) { /* each key is replaced by its column */
-    lua_pushvalue(L, cols + (int)j);
+                        const size_t range[2]) {
+  int list = lua_gettop(L), j;
+  struct pusher p = push_begin(L, db, r->desc);
+  size_t i;
+  push_keys(L, &p, r->desc);
+  for (j = 0; j < p.n; j++) { /* each key is replaced by its column */
+    lua_pushvalue(L, p.keys + j);
     lua_rawget(L, list);
-    lua_replace(L, cols + (int)j);
+    lua_replace(L, p.keys + j);
   }
-  for (i = from; i < to; i++) {
+  for (i = range[0]; i < range[1]; i++) {
     const struct prg_value *v = get_row(L, r, i);
-    for (j = 0; j < n; j++) {
-      const int at[2] = {(int)j, codecs};
-      push_or_null(L, db, r, &v[j], at);
-      lua_rawseti(L, cols + (int)j, (int)i + 1);
+    for (j = 0; j < p.n; j++) {
+      push_or_null(L, &p, j, &v[j]);
+      lua_rawseti(L, p.keys + j, (int)i + 1);
     }
   }
   lua_settop(L, list);
 }
 
+/* Pushes what makes records: a maker, or the names. [-0, +n, m] */
+static void push_making(lua_State *L, struct pusher *p,
+                        const struct prg_result *r) {
+  int shape = lua_gettop(L) + 1;
+  if (r->nrows >= MAKER_ROWS) {
+    prg_push_shape(L, p->db, r->desc);
+    if (prg_push_maker(L, shape, r->desc)) {
+      p->maker = lua_gettop(L);
+      return;
+    }
+    lua_settop(L, shape - 1);
+  }
+  push_keys(L, p, r->desc);
+}
+
 static void add_records(lua_State *L, struct prg_db *db, struct prg_result *r,
                         const size_t range[2], int class) {
-  int list = lua_gettop(L), where[3];
+  int list = lua_gettop(L);
+  struct pusher p = push_begin(L, db, r->desc);
   size_t i;
-  where[1] = push_codecs(L, db);
-  where[0] = lua_gettop(L) + 1;
-  where[2] = push_keys(L, db, r->desc);
+  push_making(L, &p, r);
   for (i = range[0]; i < range[1]; i++) {
-    push_record(L, db, r, get_row(L, r, i), where);
+    const struct prg_value *v = get_row(L, r, i);
+    if (p.maker != 0)
+      push_made(L, &p, v);
+    else
+      push_keyed(L, &p, v);
     if (class != 0) {
       lua_pushvalue(L, class);
       lua_setmetatable(L, -2);
@@ -297,13 +249,12 @@ static void add_records(lua_State *L, struct prg_db *db, struct prg_result *r,
 }
 
 static void add_arrays(lua_State *L, struct prg_db *db, struct prg_result *r,
-                       size_t from, size_t to) {
-  int list = lua_gettop(L), codecs;
+                       const size_t range[2]) {
+  int list = lua_gettop(L);
+  struct pusher p = push_begin(L, db, r->desc);
   size_t i;
-  luaL_checkstack(L, 12, "rows");
-  codecs = push_codecs(L, db);
-  for (i = from; i < to; i++) {
-    push_array(L, db, r, get_row(L, r, i), codecs);
+  for (i = range[0]; i < range[1]; i++) {
+    push_array(L, &p, get_row(L, r, i));
     lua_rawseti(L, list, (int)i + 1);
   }
   lua_settop(L, list);
@@ -335,21 +286,21 @@ void prg_rows_add(lua_State *L, struct prg_db *db, struct prg_result *r,
   if (shape == PRG_SHAPE_RECORD)
     add_records(L, db, r, range, how[1]);
   else if (shape == PRG_SHAPE_ARRAY)
-    add_arrays(L, db, r, range[0], range[1]);
+    add_arrays(L, db, r, range);
   else
-    add_columns(L, db, r, range[0], range[1]);
+    add_columns(L, db, r, range);
 }
 
 void prg_rows_end(lua_State *L, struct prg_db *db, struct prg_result *r,
                   enum prg_shape shape) {
   if (shape == PRG_SHAPE_COLUMNS && r->desc != NULL) return;
   if (r->desc != NULL) {
-    push_shape(L, db, r->desc);
+    prg_push_shape(L, db, r->desc);
     lua_getfield(L, -1, "meta");
     lua_remove(L, -2);
   } else { /* no rows: how many were changed is this result's own */
     lua_createtable(L, 0, 0);
-    push_rows_meta(L, -1);
+    prg_push_rows_meta(L, -1);
     lua_remove(L, -2);
     if (r->affected >= 0) {
       lua_pushinteger(L, (lua_Integer)r->affected);
@@ -368,41 +319,53 @@ void prg_push_rows(lua_State *L, struct prg_db *db, struct prg_result *r,
   prg_rows_end(L, db, r, shape);
 }
 
+/* Pushes a record. A row of many, as streams push them one by one, is made by a
+** maker. */
+static void push_record(lua_State *L, struct pusher *p, struct prg_result *r,
+                        const struct prg_value *v) {
+  int shape = lua_gettop(L) + 1;
+  prg_push_shape(L, p->db, r->desc);
+  if (r->nrows < MAKER_ROWS || !prg_push_maker(L, shape, r->desc)) {
+    push_single(L, p, v);
+    return;
+  }
+  p->maker = lua_gettop(L);
+  push_made(L, p, v);
+  lua_replace(L, shape);
+  lua_settop(L, shape);
+}
+
 void prg_push_row(lua_State *L, struct prg_db *db, struct prg_result *r,
                   size_t i, const int how[2]) {
   const struct prg_value *v;
-  int codecs;
+  struct pusher p;
   if (r->desc == NULL) {
     push_empty(L, how[1]);
     return;
   }
   v = get_row(L, r, i);
-  luaL_checkstack(L, 24, "row");
-  codecs = push_codecs(L, db);
+  p = push_begin(L, db, r->desc);
   if (how[0] == PRG_SHAPE_ARRAY)
-    push_array(L, db, r, v, codecs);
+    push_array(L, &p, v);
   else
-    push_single(L, db, r, v, codecs);
+    push_record(L, &p, r, v);
   if (how[0] != PRG_SHAPE_ARRAY && how[1] != 0) {
     lua_pushvalue(L, how[1]);
     lua_setmetatable(L, -2);
   }
-  if (codecs != 0) lua_replace(L, codecs);
+  if (p.codecs != 0) lua_replace(L, p.codecs);
 }
 
 void prg_push_cell(lua_State *L, struct prg_db *db, struct prg_result *r,
                    size_t i) {
-  int codecs, top = lua_gettop(L);
+  struct pusher p;
   if (r->desc == NULL || r->desc->ncols == 0) {
     lua_pushnil(L);
     return;
   }
-  codecs = push_codecs(L, db);
-  push_decoded(L, db, &r->desc->cols[0], get_row(L, r, i), codecs);
-  if (codecs != 0) {
-    lua_replace(L, top + 1);
-    lua_settop(L, top + 1);
-  }
+  p = push_begin(L, db, r->desc);
+  push_cell(L, &p, 0, get_row(L, r, i));
+  if (p.codecs != 0) lua_replace(L, p.codecs);
 }
 
 int64_t prg_result_number(lua_State *L, struct prg_result *r) {
@@ -444,18 +407,6 @@ void prg_push_execute(lua_State *L, struct prg_db *db, struct prg_result *r,
   }
 }
 
-/* core.set_rows_meta{ __index = fn, __tostring = fn } */
-static int core_set_rows_meta(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &rows_key);
-  return 0;
-}
-
 int prg_result_open(lua_State *L) {
-  lua_createtable(L, 0, 0);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &rows_key);
-  lua_pushcfunction(L, core_set_rows_meta);
-  lua_setfield(L, -2, "set_rows_meta");
-  return 0;
+  return prg_shape_open(L);
 }

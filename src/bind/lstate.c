@@ -1,5 +1,5 @@
 /* What one Lua state has: the hub, the tasks that can go on, the main task. */
-#include "bind/bind_int.h"
+#include "bind/host_int.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -32,18 +32,33 @@ void prg_state_calm(struct prg_state *G) {
   G->interrupted = 0;
 }
 
+static void leave_hosts(struct prg_state *G) {
+  struct prg_link *k;
+  for (k = prg_list_first(&G->hosts); k != NULL;
+       k = prg_list_next(&G->hosts, k)) {
+    struct prg_host *h = PRG_CONTAINER(k, struct prg_host, link);
+    if (h->leave != NULL) h->leave(h);
+  }
+}
+
 void prg_state_own(lua_State *L) {
   struct prg_state *G = prg_state_get(L);
   struct prg_error *err = NULL;
   struct prg_hub *hub;
   if (G->hub == NULL) prg_usage(L, "the Lua state is being closed");
   if (G->pid == prg_pid()) return;
+  /* What a call that raised in the parent has left behind. */
+  if (G->main->op.kind != PRG_OP_NONE && !prg_in_function(L))
+    prg_op_drop(&G->main->op);
   if (G->alive > 0 || G->main->op.kind != PRG_OP_NONE)
-    prg_usage(L,
-              "this process was forked inside of perigee.run: open a handle "
-              "only after a fork outside of it");
+    prg_usage(
+        L,
+        "this process was forked inside of perigee.run: fork outside of it, or "
+        "start another program");
   hub = prg_hub_new(&err);
   if (hub == NULL) prg_raise(L, err);
+  leave_hosts(G);
+  prg_hub_forget(G->hub);
   prg_hub_unref(G->hub); /* the pools of the parent's handles have theirs */
   G->hub = hub;
   G->pid = prg_pid();
@@ -60,6 +75,7 @@ static int state__gc(lua_State *L) {
   box->state.limbo = NULL;
   prg_emitter_free(box->state.emit);
   box->state.emit = NULL;
+  leave_hosts(&box->state);
   prg_hub_unref(box->state.hub);
   box->state.hub = NULL;
   return 0;
@@ -74,6 +90,9 @@ int prg_state_open(lua_State *L) {
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   prg_list_init(&box->state.runnable);
+  prg_list_init(&box->state.tasks);
+  prg_list_init(&box->state.woken);
+  prg_list_init(&box->state.hosts);
   box->state.main = &box->main;
   box->state.pid = prg_pid();
   box->main.G = &box->state;
@@ -82,6 +101,7 @@ int prg_state_open(lua_State *L) {
   box->main.deadline = PRG_NEVER;
   box->main.op.task = &box->main;
   prg_list_init(&box->main.joiners);
+  prg_list_init(&box->main.holdings);
   prg_arena_init(&box->main.op.arena);
   box->state.hub = prg_hub_new(&err);
   if (box->state.hub == NULL) return prg_raise(L, err);
@@ -91,7 +111,7 @@ int prg_state_open(lua_State *L) {
 
 /* Resumes the tasks that are runnable now; those that become so meanwhile have
 ** their turn after the hub was looked at, so that no task starves the others. */
-static void resume_runnable(lua_State *L, struct prg_state *G) {
+void prg_state_resume(lua_State *L, struct prg_state *G) {
   size_t n = G->runnable.count;
   while (n-- > 0) {
     struct prg_link *k = prg_list_pop_front(&G->runnable);
@@ -107,5 +127,5 @@ void prg_state_turn(lua_State *L, struct prg_state *G, int64_t wait_us) {
     if (G->main->op.kind != PRG_OP_NONE) prg_op_drop(&G->main->op);
     luaL_error(L, "perigee: waiting failed: the hub's descriptor is closed");
   }
-  resume_runnable(L, G);
+  prg_state_resume(L, G);
 }

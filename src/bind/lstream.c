@@ -30,7 +30,8 @@ struct stream {
   enum prg_shape shape;
   bool class;
   bool sent, ended;
-  char where[120]; /* where each() was called */
+  struct prg_holding held; /* on the handle */
+  char where[120];         /* where each() was called */
 };
 
 static struct stream *check_stream(lua_State *L, int i) {
@@ -40,6 +41,7 @@ static struct stream *check_stream(lua_State *L, int i) {
 /* Gives everything back; a wait in progress sees `ended`. No Lua. */
 static void end_stream(struct stream *s) {
   s->ended = true;
+  prg_unhold(&s->held);
   if (s->req != NULL) prg_req_free(s->req);
   s->req = NULL;
   if (s->slot != NULL && s->db->pool != NULL) prg_pool_release(s->slot);
@@ -52,6 +54,10 @@ static void end_stream(struct stream *s) {
     prg_op_wake(s->op);
   }
   s->op = NULL;
+}
+
+static void end_held(struct prg_holding *h) {
+  end_stream(PRG_CONTAINER(h, struct stream, held));
 }
 
 static int stream__gc(lua_State *L) {
@@ -121,6 +127,7 @@ static int start(lua_State *L, struct prg_op *op) {
       return PRG_PENDING;
     s->slot = op->slot;
     op->slot = NULL;
+    prg_hold(&s->held, op->task, end_held);
     c = s->slot->conn;
   }
   s->sent = true;
@@ -150,7 +157,7 @@ static int push_row(lua_State *L, struct stream *s) {
     lua_getiuservalue(L, 1, 1);
     lua_rawgeti(L, -1, 2);
     lua_getfield(L, -1, "class");
-    if (lua_istable(L, -1)) how[1] = lua_gettop(L); /* it still is one */
+    if (prg_call_is_class(L)) how[1] = lua_gettop(L); /* it still is one */
   }
   prg_push_row(L, s->db, s->req->result, s->row++, how);
   s->total++;
@@ -206,6 +213,7 @@ static int stream_next(lua_State *L) {
   lua_settop(L, 1);
   if (s->ended) return 0;
   if (has_row(s)) return push_row(L, s);
+  prg_slot_check_own(L, s->slot);
   prg_db_check_usable(L, s->db);
   if (s->op != NULL)
     return prg_usage(L, "another task waits for a row of this iterator");
@@ -213,7 +221,8 @@ static int stream_next(lua_State *L) {
   op->data = s;
   op->db = s->db;
   op->req = s->sent ? NULL : s->req;
-  op->borrow.where = s->where;
+  if (!s->sent) /* the stream may be collected before the wait is over */
+    op->borrow.where = prg_arena_dup(&op->arena, s->where, strlen(s->where));
   op->due = prg_op_due(op->task, s->span);
   s->op = op;
   return prg_op_run(L, op);

@@ -4,7 +4,7 @@
 ** anchored in the registry from spawn to its end; its results stay on the
 ** coroutine's stack for whoever joins it.
 */
-#include "bind/bind_int.h"
+#include "bind/host_int.h"
 
 #include <math.h>
 
@@ -17,14 +17,13 @@
 static const char nothing_key = 0; /* registry: do_nothing */
 #endif
 static const char alive_key = 0; /* registry: { [lightuserdata] = userdata } */
-static const char alias_key =
-    0; /* registry: weak { [thread] = lightuserdata } */
+static const char alias_key = 0; /* registry: weak { [thread] = userdata } */
 static const char failure_key = 0; /* registry: first error nobody joined */
 static const char loop_key = 0;    /* registry: loop_until_done */
 
 /* ---- who am I ----------------------------------------------------------- */
 
-static struct prg_task *alias_of(lua_State *L) {
+struct prg_task *prg_task_alias(lua_State *L) {
   struct prg_task *t;
   if (!lua_checkstack(L, 3)) return NULL;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &alias_key);
@@ -38,8 +37,19 @@ static struct prg_task *alias_of(lua_State *L) {
 static struct prg_task *find_task(lua_State *L, struct prg_state *G) {
   struct prg_task *t = G->current;
   if (G->hub == NULL) return NULL; /* the Lua state is being closed */
-  if (t != NULL) return t->co == L || alias_of(L) == t ? t : NULL;
-  return G->looping ? NULL : G->main;
+  if (t != NULL) return t->co == L || prg_task_alias(L) == t ? t : NULL;
+  if (G->looping) return NULL;
+  t = prg_host_task(L, G);
+  return t != NULL ? t : G->main;
+}
+
+void prg_task_set_alias(lua_State *L, int i) {
+  i = lua_absindex(L, i);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &alias_key);
+  lua_pushthread(L);
+  lua_pushvalue(L, i);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
 }
 
 struct prg_task *prg_task_find(lua_State *L) {
@@ -56,20 +66,26 @@ struct prg_task *prg_task_current(lua_State *L, struct prg_state *G) {
   return t;
 }
 
+/* Of a host's task only the innermost coroutine is looked at: nginx has the outer
+** ones suspended meanwhile, and with the others perigee.wrap asks for each. */
 bool prg_task_can_wait(lua_State *L, const struct prg_task *t) {
-  return t->co == NULL ||
-         (lua_isyieldable(L) && (t->co == L || lua_isyieldable(t->co)));
+  if (t->co == NULL) return true;
+  return lua_isyieldable(L) &&
+         (t->co == L || t->host != NULL || lua_isyieldable(t->co));
 }
 
 void prg_task_runs(struct prg_task *t) {
   if (t->co == NULL) return;
-  if (prg_link_linked(&t->link)) prg_list_remove(&t->G->runnable, &t->link);
+  if (prg_link_linked(&t->link))
+    prg_list_remove(t->host != NULL ? &t->G->woken : &t->G->runnable, &t->link);
   t->state = PRG_TASK_RUNNING;
 }
 
 int prg_task_pcall(lua_State *L, struct prg_state *G, int n, int r) {
-  struct prg_task *t = G->current != NULL ? G->current : G->main;
+  struct prg_task *t = G->current;
   int status;
+  if (t == NULL && !G->looping) t = prg_host_known(L);
+  if (t == NULL) t = G->main;
   t->busy = true;
   status = lua_pcall(L, n, r, 0);
   t->busy = false;
@@ -87,6 +103,8 @@ static void release_anchor(lua_State *L, const struct prg_task *t) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &t->op);
   lua_pushnil(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &t->op.setup);
+  lua_pushnil(L); /* what prg_embed_key was for */
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &t->mark);
 }
 
 /* Keeps the error of a task that nobody has joined: perigee.run raises it. */
@@ -141,17 +159,15 @@ static void finish(lua_State *L, struct prg_task *t, bool failed) {
 }
 
 void prg_task_forget_db(lua_State *L, const struct prg_db *db) {
-  struct prg_op *op = &prg_state_get(L)->main->op;
+  struct prg_state *G = prg_state_get(L);
+  struct prg_op *op = &G->main->op;
+  struct prg_link *k;
   if (op->kind != PRG_OP_NONE && op->db == db) prg_op_drop(op);
-  if (!lua_checkstack(L, 4)) return;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &alive_key);
-  lua_pushnil(L);
-  while (lua_next(L, -2) != 0) {
-    op = &((struct prg_task *)lua_touserdata(L, -1))->op;
+  for (k = prg_list_first(&G->tasks); k != NULL;
+       k = prg_list_next(&G->tasks, k)) {
+    op = &PRG_CONTAINER(k, struct prg_task, made)->op;
     if (op->kind != PRG_OP_NONE && op->db == db) prg_op_drop(op);
-    lua_pop(L, 1);
   }
-  lua_pop(L, 1);
 }
 
 /* A task that yields without waiting gives way to the others. */
@@ -180,6 +196,16 @@ static void come_back(lua_State *L) {
 }
 
 #endif
+
+void prg_task_carry(lua_State *L, struct prg_task *t) {
+  struct prg_state *G = t->G;
+  if (t->state != PRG_TASK_RUNNABLE) return;
+  prg_list_remove(&G->runnable, &t->link);
+  prg_task_resume(L, t);
+  /* Those that give way have their next turn after the loop's. */
+  if (t->state == PRG_TASK_RUNNABLE && t->carrier != NULL)
+    prg_op_wake(&t->carrier->op);
+}
 
 void prg_task_resume(lua_State *L, struct prg_task *t) {
   struct prg_state *G = t->G;
@@ -217,16 +243,18 @@ static struct prg_task *check_task(lua_State *L, int i) {
 static int task__gc(lua_State *L) {
   struct prg_task *t = check_task(L, 1);
   if (t->op.kind != PRG_OP_NONE) prg_op_drop(&t->op);
+  prg_op_wake_all(&t->joiners); /* who are collected too, maybe later */
   prg_task_runs(t);
   t->state = PRG_TASK_DEAD;
+  if (prg_link_linked(&t->made)) prg_list_remove(&t->G->tasks, &t->made);
   prg_arena_fini(&t->op.arena);
   prg_error_unref(t->cancel);
   t->cancel = NULL;
+  prg_host_fini_task(L, t);
   return 0;
 }
 
-/* Pushes a new task whose coroutine is empty. [-0, +1, m] */
-static struct prg_task *push_task(lua_State *L, struct prg_state *G) {
+struct prg_task *prg_task_push(lua_State *L, struct prg_state *G) {
   struct prg_task *t = lua_newuserdatauv(L, sizeof *t, 1);
   memset(t, 0, sizeof *t);
   t->G = G;
@@ -234,10 +262,19 @@ static struct prg_task *push_task(lua_State *L, struct prg_state *G) {
   t->op.task = t;
   t->state = PRG_TASK_DEAD;
   t->id = (const void *)++G->last_id;
+  t->token = LUA_NOREF;
   prg_list_init(&t->joiners);
+  prg_list_init(&t->holdings);
   prg_arena_init(&t->op.arena);
   luaL_getmetatable(L, TASK_MT);
   lua_setmetatable(L, -2);
+  prg_list_push_back(&G->tasks, &t->made);
+  return t;
+}
+
+/* Pushes a new task whose coroutine is empty. [-0, +1, m] */
+static struct prg_task *push_task(lua_State *L, struct prg_state *G) {
+  struct prg_task *t = prg_task_push(L, G);
   lua_createtable(L, 1, 0);
   t->co = lua_newthread(L);
   lua_rawseti(L, -2, 1);
@@ -298,9 +335,25 @@ static int core_spawn(lua_State *L) {
   return 1;
 }
 
-/* Pushes copies of how the task ended; raises its error. */
+/* The same for one that a host has run. */
+static int push_hosted_end(lua_State *L, struct prg_task *t) {
+  int i;
+  t->joined = true;
+  if (t->failed && t->nresults == 0)
+    return prg_raise(L, prg_error_new(PRG_K_CLOSED,
+                                      "the task has ended with what it ran "
+                                      "in (a request, a timer)"));
+  luaL_checkstack(L, t->nresults + 2, "results of a task");
+  lua_getiuservalue(L, 1, 1);
+  for (i = 1; i <= t->nresults; i++) lua_rawgeti(L, -i, i);
+  return t->failed ? lua_error(L) : t->nresults;
+}
+
+/* Pushes copies of how the task at 1 ended; raises its error. */
 static int push_end(lua_State *L, struct prg_task *t) {
-  int i, top = lua_gettop(t->co);
+  int i, top;
+  if (t->hosted) return push_hosted_end(L, t);
+  top = lua_gettop(t->co);
   luaL_checkstack(L, t->nresults + 1, "results of a task");
   if (!lua_checkstack(t->co, 1)) return luaL_error(L, "stack overflow");
   t->joined = true;
@@ -377,7 +430,15 @@ static int task_cancel(lua_State *L) {
   else
     t->cancel = prg_error_from(L, 2);
   t->joined = true; /* asked for: no news to anybody */
-  if (!t->started) {
+  if (t->hosted && !t->started) {
+    struct prg_error *e = t->cancel;
+    t->cancel = NULL;
+    lua_getiuservalue(L, 1, 1);
+    prg_push_error(L, e);
+    lua_rawseti(L, -2, 1);
+    t->nresults = 1;
+    prg_host_end_task(t);
+  } else if (!t->started) {
     struct prg_error *e = t->cancel;
     t->cancel = NULL;
     prg_list_remove(&t->G->runnable, &t->link);
@@ -490,20 +551,20 @@ static int core_shield(lua_State *L) {
 
 /* ---- the loop ----------------------------------------------------------- */
 
-static void raise_failure(lua_State *L) {
+bool prg_task_failure(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &failure_key);
   if (!lua_istable(L, -1)) {
     lua_pop(L, 1);
-    return;
+    return false;
   }
   lua_pushnil(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &failure_key);
   lua_rawgeti(L, -1, 2);
-  lua_error(L);
+  lua_remove(L, -2);
+  return true;
 }
 
-/* Ends every task that is left. */
-static void cancel_rest(lua_State *L) {
+void prg_task_cancel_all(lua_State *L) {
   int list;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &alive_key);
   lua_createtable(L, 0, 0);
@@ -529,11 +590,11 @@ static int loop_until_done(lua_State *L) {
   while (G->alive > 0) {
     if (G->interrupted) {
       G->interrupted = 0;
-      cancel_rest(L);
+      prg_task_cancel_all(L);
     }
     if (first->state == PRG_TASK_DEAD && first->failed && !cancelled) {
       cancelled = true;
-      cancel_rest(L);
+      prg_task_cancel_all(L);
     }
     if (G->alive == 0) break;
     prg_state_turn(L, G, PRG_NEVER);
@@ -549,6 +610,7 @@ static int core_run(lua_State *L) {
   int status;
   if (G->looping || G->current != NULL)
     return prg_usage(L, "perigee.run: a loop is running already");
+  prg_state_own(L);
   lua_pushnil(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &failure_key);
   core_spawn(L); /* the task is at 1 now, and on top */
@@ -566,9 +628,17 @@ static int core_run(lua_State *L) {
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
   }
   G->looping = false;
+  prg_host_ring_again(G);
   if (status != LUA_OK) return lua_error(L);
-  if (!t->failed) raise_failure(L);
+  if (!t->failed && prg_task_failure(L)) return lua_error(L);
   return push_end(L, t);
+}
+
+/* Pushes a task of ours that is alive. [-0, +1, -] */
+static void push_userdata(lua_State *L, const struct prg_task *t) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &alive_key);
+  lua_rawgetp(L, -1, t);
+  lua_remove(L, -2);
 }
 
 /* core.adopt(co): a coroutine of the current task: its waits pass through */
@@ -579,7 +649,12 @@ static int core_adopt(lua_State *L) {
   if (t == NULL || t->co == NULL) return 0;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &alias_key);
   lua_pushvalue(L, 1);
-  lua_pushlightuserdata(L, t);
+  if (t->host != NULL) {
+    lua_pushthread(L);
+    lua_rawget(L, -3);
+  } else {
+    push_userdata(L, t);
+  }
   lua_rawset(L, -3);
   return 0;
 }
@@ -598,6 +673,21 @@ static int core_current(lua_State *L) {
 static int core_can_wait(lua_State *L) {
   struct prg_task *t = prg_task_find(L);
   lua_pushboolean(L, t != NULL && prg_task_can_wait(L, t));
+  return 1;
+}
+
+/* core.in_loop() -> does perigee.run run the caller? */
+static int core_in_loop(lua_State *L) {
+  const struct prg_state *G = prg_state_get(L);
+  lua_pushboolean(L, G->looping || G->current != NULL);
+  return 1;
+}
+
+/* core.is_parked(co): is it suspended in a wait that a host's park began? */
+static int core_is_parked(lua_State *L) {
+  const struct prg_task *t = prg_host_known(L);
+  lua_pushboolean(L, t != NULL && t->op.kind != PRG_OP_NONE &&
+                         t->op.parked == lua_tothread(L, 1));
   return 1;
 }
 
@@ -654,7 +744,8 @@ static const luaL_Reg functions[] = {
     {"shield", core_shield},     {"adopt", core_adopt},
     {"current", core_current},   {"can_wait", core_can_wait},
     {"give_up", core_give_up},   {"interrupt", core_interrupt},
-    {"tasks", core_tasks},       {NULL, NULL}};
+    {"tasks", core_tasks},       {"is_parked", core_is_parked},
+    {"in_loop", core_in_loop},   {NULL, NULL}};
 
 int prg_task_open(lua_State *L) {
   lua_pushcfunction(L, loop_until_done);

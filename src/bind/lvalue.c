@@ -67,24 +67,13 @@ static void push_digits(lua_State *L, int64_t i) {
   lua_pushstring(L, buf);
 }
 
-#endif
-
-static void push_int(lua_State *L, const struct prg_value_options *o,
-                     const struct prg_value *v) {
-#if PRG_INT64
-  (void)o;
-  lua_pushinteger(L, v->u.i);
-#else
-  const int64_t exact = (int64_t)1 << 53;
-  bool fits = v->u.i >= -exact && v->u.i <= exact;
-  if (fits && (o->int8 == PRG_INT8_AUTO || !v->wide))
-    lua_pushnumber(L, (lua_Number)v->u.i);
-  else if (o->int8 == PRG_INT8_CDATA)
-    push_cdata(L, v->u.i);
+void prg_push_long(lua_State *L, const struct prg_value_options *o, int64_t i) {
+  if (o->int8 == PRG_INT8_CDATA)
+    push_cdata(L, i);
   else
-    push_digits(L, v->u.i);
-#endif
+    push_digits(L, i);
 }
+#endif
 
 /* ---- from the database to Lua -------------------------------------------- */
 
@@ -227,7 +216,7 @@ static void push_inner(struct pusher *p, const struct prg_value *v, int depth) {
       lua_pushboolean(L, v->u.b);
       break;
     case PRG_INT:
-      push_int(L, p->o, v);
+      prg_push_int(L, p->o, v);
       break;
     case PRG_DOUBLE:
       lua_pushnumber(L, v->u.d);

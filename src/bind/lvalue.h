@@ -111,7 +111,25 @@ bool prg_is_default(lua_State *L, int i);
 /* Pushes the decimal digits of the int64_t or uint64_t cdata at `i`, or nothing
 ** (false) when it is another one. [-0, +(0|1), e] */
 bool prg_cdata_digits(lua_State *L, int i);
+/* Pushes an integer that is not to be, or cannot be, a number. [-0, +1, e] */
+void prg_push_long(lua_State *L, const struct prg_value_options *o, int64_t i);
 #endif
+
+/* Pushes an integer as the options want it. [-0, +1, e] */
+static inline void prg_push_int(lua_State *L, const struct prg_value_options *o,
+                                const struct prg_value *v) {
+#if PRG_INT64
+  (void)o;
+  lua_pushinteger(L, v->u.i);
+#else
+  const int64_t exact = (int64_t)1 << 53;
+  bool fits = v->u.i >= -exact && v->u.i <= exact;
+  if (fits && (o->int8 == PRG_INT8_AUTO || !v->wide))
+    lua_pushnumber(L, (lua_Number)v->u.i);
+  else
+    prg_push_long(L, o, v->u.i);
+#endif
+}
 
 /* ---- ljson.c: constructors, lua_CFunctions with the class at 1 ----------- */
 

@@ -1,5 +1,5 @@
 /* The Lua sources that every sandbox starts with, lua/perigee/sandbox/; made by
-** cmake/embed.cmake. */
+** cmake/embed.lua. */
 #ifndef PRG_BIND_PRELUDE_H
 #define PRG_BIND_PRELUDE_H
 

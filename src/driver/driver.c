@@ -34,6 +34,10 @@ bool prg_conn_is_drained(const struct prg_conn *c) {
   return c->queue.count + c->sent.count + c->paused.count == 0;
 }
 
+bool prg_conn_is_forked(const struct prg_conn *c) {
+  return c->pid != prg_pid();
+}
+
 /* ---- ending ------------------------------------------------------------- */
 
 static void stop_waiting(struct prg_conn *c) {
@@ -48,7 +52,7 @@ static void stop_waiting(struct prg_conn *c) {
 static void fini_driver(struct prg_conn *c) {
   if (c->finished) return;
   c->finished = true;
-  c->driver->fini(c, prg_pid() != c->pid);
+  c->driver->fini(c, prg_conn_is_forked(c));
 }
 
 static struct prg_error *closed_error(struct prg_conn *c, bool sent) {
@@ -113,7 +117,7 @@ static bool can_start(const struct prg_conn *c) {
 ** that, cancelling would hit a neighbour. */
 static void hunt_ghost(struct prg_conn *c) {
   struct prg_req *req = prg_conn_head(c);
-  if (req == NULL || !req->ghost || req->told) return;
+  if (req == NULL || !req->ghost || req->told || prg_conn_is_forked(c)) return;
   req->told = true;
   prg_timer_set(c->hub, &c->cancel_timer, prg_now() + CANCEL_TIME);
   if (c->driver->features & PRG_F_CANCEL) {
@@ -198,6 +202,7 @@ static void run_step(struct prg_conn *c, unsigned ready, bool above) {
     return;
   }
   if (c->state != PRG_CONN_CONNECTING && c->state != PRG_CONN_READY) return;
+  if (prg_conn_is_forked(c)) return;
   c->depth++;
   do {
     c->again = c->fresh = false;
@@ -295,12 +300,17 @@ void prg_conn_close(struct prg_conn *c, const char *reason) {
 }
 
 static bool is_dead(const struct prg_conn *c) {
-  return c->state != PRG_CONN_READY || c->error != NULL || c->closing;
+  return c->state != PRG_CONN_READY || c->error != NULL || c->closing ||
+         prg_conn_is_forked(c);
 }
 
 static struct prg_error *refusal(struct prg_conn *c) {
   struct prg_error *e;
   if (c->error != NULL) return closed_error(c, false);
+  if (prg_conn_is_forked(c))
+    return prg_error_new(PRG_K_CLOSED,
+                         "the connection is that of the process that this one "
+                         "was forked from");
   e = prg_error_new(PRG_K_CLOSED, "the connection is not open yet");
   if (e != prg_error_oom()) e->retryable = true;
   return e;

@@ -27,7 +27,7 @@
 #include "base/value.h"
 #include "driver/result.h"
 
-#define PRG_DRIVER_ABI 1u
+#define PRG_DRIVER_ABI 2u
 
 struct prg_conn;
 struct prg_driver;
@@ -254,7 +254,9 @@ enum prg_feature {
   PRG_F_LANES = 1 << 4,       /* one writer and n readers */
   PRG_F_LAST_ID = 1 << 5,     /* results carry last_id */
   PRG_F_CURSOR_HOLD = 1 << 6, /* DECLARE … WITH HOLD outside a transaction */
-  PRG_F_COLLECT = 1 << 7      /* prg_req.collect */
+  PRG_F_COLLECT = 1 << 7,     /* prg_req.collect */
+  PRG_F_REOPEN = 1 << 8       /* a child process may forget the connections of
+                                 its parent and open its own instead */
 };
 
 /* What a handle is opened with: URL and options merged and checked. */
@@ -270,8 +272,10 @@ struct prg_config {
 };
 
 struct prg_driver {
-  unsigned abi;        /* PRG_DRIVER_ABI */
-  const char *name;    /* "postgres" */
+  unsigned abi; /* PRG_DRIVER_ABI; these two never change their place */
+  const char
+      *release;     /* PERIGEE_VERSION: of the Perigee that it was made with */
+  const char *name; /* "postgres" */
   const char *dialect; /* name of the dialect in src/sql */
   unsigned features;   /* enum prg_feature */
   /* Version of the client library, for `perigee --version`. */
@@ -349,6 +353,9 @@ void prg_conn_kick(struct prg_conn *c);
 void prg_conn_step(struct prg_conn *c, unsigned ready);
 /* From outside step(): the connection is broken. Takes over `error`. */
 void prg_conn_fail(struct prg_conn *c, struct prg_error *error);
+/* Is it of the process that we were forked from? Then it takes no request, is
+** never stepped, and is closed without a word to the server. */
+bool prg_conn_is_forked(const struct prg_conn *c);
 void prg_conn_tell_notice(struct prg_conn *c, const struct prg_error *notice);
 
 /* ---- finding drivers ---------------------------------------------------- */
@@ -357,8 +364,14 @@ void prg_conn_tell_notice(struct prg_conn *c, const struct prg_error *notice);
 #define PRG_DRIVER_SYMBOL "perigee_driver"
 
 /* Opens the module at `path` with dlopen (once per path and process) and checks
-** its ABI. NULL and *err otherwise. */
+** that it is of this Perigee: its ABI, its release, and that no other copy of
+** Perigee would be what it calls. NULL and *err otherwise. */
 const struct prg_driver *prg_driver_load(const char *path,
                                          struct prg_error **err);
+/* Another copy of Perigee whose functions are global in this process, so that
+** drivers would call them and not ours: the path of its file, or NULL. */
+const char *prg_driver_other_copy(void);
+/* The path of the file that we are in; "?" when that is unknown. */
+const char *prg_driver_own_copy(void);
 
 #endif

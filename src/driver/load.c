@@ -18,16 +18,29 @@ struct loaded {
 static prg_lock lock = PRG_LOCK_INIT;
 static struct loaded *loaded;
 
+const char *prg_driver_own_copy(void) {
+  Dl_info info;
+  if (dladdr((void *)prg_driver_load, &info) == 0 || info.dli_fname == NULL)
+    return "?";
+  return info.dli_fname;
+}
+
+/* What is global comes first in a search from here, ours only then. */
+const char *prg_driver_other_copy(void) {
+  Dl_info info;
+  void *first = dlsym(RTLD_DEFAULT, "prg_driver_load");
+  if (first == NULL || first == (void *)prg_driver_load) return NULL;
+  if (dladdr(first, &info) == 0 || info.dli_fname == NULL) return "?";
+  return info.dli_fname;
+}
+
 /* Lua opens C modules with RTLD_LOCAL, but drivers take the prg_ functions from
 ** the one copy that this process has (memory counters, ids and the
 ** out-of-memory error are state). So the object that holds this function is made
 ** global before a driver is opened. In a program that links it in (the runner, C
 ** tests) its symbols are global already and dlopen() finds nothing to do. */
 static void publish_core(void) {
-  Dl_info info;
-  if (dladdr((void *)prg_driver_load, &info) == 0) return;
-  if (info.dli_fname == NULL) return;
-  dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+  dlopen(prg_driver_own_copy(), RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
 }
 
 /* What dlerror() says mostly begins with the path. */
@@ -38,10 +51,39 @@ static struct prg_error *cannot(const char *path, const char *why) {
   return prg_error_new(PRG_K_USAGE, "cannot load the driver %s: %s", path, why);
 }
 
+/* Why a driver of that table cannot be used, or NULL. */
+static struct prg_error *refuse(const char *path, const struct prg_driver *d) {
+  if (d == NULL)
+    return cannot(path,
+                  "it is no Perigee driver (it has no symbol "
+                  "\"" PRG_DRIVER_SYMBOL "\")");
+  if (d->abi != PRG_DRIVER_ABI)
+    return prg_error_new(PRG_K_USAGE,
+                         "cannot load the driver %s: it was built for driver "
+                         "interface %u, this Perigee has %u; install both from "
+                         "the same version",
+                         path, d->abi, PRG_DRIVER_ABI);
+  if (d->release == NULL || strcmp(d->release, PERIGEE_VERSION) != 0)
+    return prg_error_new(PRG_K_USAGE,
+                         "cannot load the driver %s: it is of Perigee %s, this "
+                         "is %s; install both from the same version",
+                         path, d->release == NULL ? "(unknown)" : d->release,
+                         PERIGEE_VERSION);
+  return NULL;
+}
+
 static const struct prg_driver *open_driver(const char *path,
                                             struct prg_error **err) {
   const struct prg_driver *d;
+  const char *other = prg_driver_other_copy();
   void *so;
+  if (other != NULL) {
+    *err = prg_error_new(PRG_K_USAGE,
+                         "cannot load the driver %s: two copies of Perigee are "
+                         "in this process, %s and %s; use one of them",
+                         path, other, prg_driver_own_copy());
+    return NULL;
+  }
   publish_core();
   so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (so == NULL) {
@@ -50,18 +92,8 @@ static const struct prg_driver *open_driver(const char *path,
     return NULL;
   }
   d = dlsym(so, PRG_DRIVER_SYMBOL);
-  if (d != NULL && d->abi == PRG_DRIVER_ABI) return d;
-  if (d == NULL) {
-    *err = cannot(path,
-                  "it is no Perigee driver (it has no symbol "
-                  "\"" PRG_DRIVER_SYMBOL "\")");
-  } else {
-    *err = prg_error_new(PRG_K_USAGE,
-                         "cannot load the driver %s: it was built for driver "
-                         "interface %u, this Perigee has %u; install both from "
-                         "the same version",
-                         path, d->abi, PRG_DRIVER_ABI);
-  }
+  *err = refuse(path, d);
+  if (*err == NULL) return d;
   dlclose(so);
   return NULL;
 }

@@ -1,5 +1,5 @@
 /* The Lua sources that the program carries in itself; made by
-** cmake/embed.cmake. */
+** cmake/embed.lua. */
 #ifndef PRG_HOST_EMBED_H
 #define PRG_HOST_EMBED_H
 

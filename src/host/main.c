@@ -6,6 +6,7 @@
 #include <lualib.h>
 
 #include "host/modules.h"
+#include "host/runner.h"
 
 enum { EXIT_BROKEN = 9 };
 
@@ -22,7 +23,8 @@ static int pmain(lua_State *L) {
   int i;
   luaL_checkversion(L);
   luaL_openlibs(L);
-  prg_modules_open(L);
+  prg_modules_open(L, false);
+  prg_modules_preload(L, "perigee.runner", prg_runner_open);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "perigee.cli");
   lua_call(L, 1, 1);

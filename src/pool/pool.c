@@ -44,6 +44,7 @@ struct prg_pool {
   uint64_t seed; /* jitter */
   long pid;
   bool closing;
+  bool orphaned;
   struct prg_borrow *asking; /* inside its prg_pool_acquire */
   struct prg_timer janitor;
   struct prg_timer close_timer;
@@ -130,8 +131,8 @@ static void destroy(struct prg_slot *s, const char *reason) {
   if (l->connecting == s) l->connecting = NULL;
   if (s->conn != NULL) prg_conn_close(s->conn, reason);
   forget_borrower(s);
+  if (s->state != PRG_SLOT_LOST) l->size--;
   prg_free(s);
-  l->size--;
   p->count.closed++;
   if (p->closing && total_size(p) == 0) prg_hub_post(p->hub, &p->close_post);
 }
@@ -482,7 +483,7 @@ static void grow(struct lane *l) {
   struct prg_pool *p = l->pool;
   struct prg_slot *s;
   if (p->closing || l->connecting != NULL || prg_timer_is_set(&l->retry) ||
-      !wants_more(l))
+      !wants_more(l) || prg_pool_is_forked(p))
     return;
   s = new_slot(l);
   if (s == NULL) {
@@ -576,9 +577,9 @@ int prg_pool_acquire(struct prg_pool *p, struct prg_borrow *b) {
   if (p->closing)
     return deny(b,
                 prg_error_new(PRG_K_CLOSED, "the database handle is closed"));
-  if (prg_pool_is_forked(p))
+  if (prg_pool_is_forked(p) || p->orphaned)
     return deny(b, prg_error_new(PRG_K_USAGE,
-                                 "this handle was opened before a fork; open "
+                                 "this handle was used before a fork; open "
                                  "one in the child process"));
   b->since = prg_now();
   if (l->waiters.count == 0 && (s = take_idle(l, b->since)) != NULL) {
@@ -697,10 +698,12 @@ void prg_pool_release(struct prg_slot *s) {
   struct lane *l = lane_of(p, s->lane);
   bool leased = s->leased;
   if (s->where != NULL || s->holder != NULL) forget_borrower(s);
-  if (s->conn->state != PRG_CONN_READY) {
+  if (prg_conn_is_forked(s->conn)) {
+    destroy(s, "it is the parent's");
+  } else if (s->conn->state != PRG_CONN_READY) {
     destroy(s, "broke while in use");
     grow(l);
-  } else if (p->closing || prg_pool_is_forked(p)) {
+  } else if (p->closing) {
     destroy(s, "the pool was closed");
   } else if (s->generation != p->generation) {
     destroy(s, "evicted");
@@ -908,6 +911,47 @@ int prg_pool_close(struct prg_pool *p, int64_t due, void (*done)(void *ud),
 
 bool prg_pool_is_closed(const struct prg_pool *p) {
   return p->closing;
+}
+
+/* ---- in a forked child -------------------------------------------------- */
+
+/* Nobody of those who wait in the parent goes on here. */
+static void forget_lane(struct lane *l) {
+  struct prg_link *k;
+  while ((k = prg_list_first(&l->waiters)) != NULL)
+    stop_waiting(l->pool, PRG_CONTAINER(k, struct prg_borrow, link));
+  destroy_list(&l->idle, "it is the parent's");
+  prg_timer_clear(l->pool->hub, &l->retry);
+  l->backoff = 0;
+  set_failure(l, NULL);
+}
+
+void prg_pool_adopt(struct prg_pool *p, struct prg_hub *hub) {
+  struct prg_link *k;
+  int i;
+  if (total_size(p) > 0 && !(p->driver->features & PRG_F_REOPEN))
+    p->orphaned = true;
+  for (i = 0; i < p->nlanes; i++) forget_lane(&p->lanes[i]);
+  while ((k = prg_list_first(&p->lists[PRG_SLOT_BUSY])) != NULL) {
+    struct prg_slot *s = PRG_CONTAINER(k, struct prg_slot, link);
+    lane_of(p, s->lane)->size--;
+    set_state(s, PRG_SLOT_LOST);
+  }
+  destroy_list(&p->lists[PRG_SLOT_CONNECTING], "it is the parent's");
+  destroy_list(&p->lists[PRG_SLOT_CLEANING], "it is the parent's");
+  destroy_list(&p->lists[PRG_SLOT_CHECKING], "it is the parent's");
+  prg_timer_clear(p->hub, &p->janitor);
+  prg_timer_clear(p->hub, &p->close_timer);
+  prg_hub_unpost(p->hub, &p->close_post);
+  p->close_done = NULL;
+  prg_hub_ref(hub);
+  prg_hub_unref(p->hub);
+  p->hub = hub;
+  p->pid = prg_pid();
+}
+
+bool prg_pool_is_orphaned(const struct prg_pool *p) {
+  return p->orphaned;
 }
 
 void prg_pool_free(struct prg_pool *p) {

@@ -21,6 +21,7 @@ enum prg_slot_state {
   PRG_SLOT_CHECKING, /* idle for long: a ping is out */
   PRG_SLOT_BUSY,     /* borrowed */
   PRG_SLOT_CLEANING, /* returned: drains, or is reset */
+  PRG_SLOT_LOST,     /* borrowed before a fork, by the parent: not counted */
   PRG_SLOT_STATES
 };
 
@@ -122,8 +123,16 @@ void prg_pool_holders(const struct prg_pool *p, struct prg_buf *out);
 int prg_pool_close(struct prg_pool *p, int64_t due, void (*done)(void *ud),
                    void *ud);
 bool prg_pool_is_closed(const struct prg_pool *p);
-/* Was it opened by the process that we were forked from? */
+/* Was it opened by the process that we were forked from? Then it lends nothing
+** until it is adopted. */
 bool prg_pool_is_forked(const struct prg_pool *p);
+/* In the child: the pool is ours from now on, and `hub` its hub. The connections of
+** the parent are forgotten without a word to the server; those lent out are LOST,
+** and their borrowers still return them. */
+void prg_pool_adopt(struct prg_pool *p, struct prg_hub *hub);
+/* It was adopted, but its driver cannot open the database again beside the
+** connections of the parent: it lends nothing. */
+bool prg_pool_is_orphaned(const struct prg_pool *p);
 /* Closes everything now and frees. Slots lent out must not be used after. */
 void prg_pool_free(struct prg_pool *p);
 

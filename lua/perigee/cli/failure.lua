@@ -7,6 +7,7 @@ local M = {
 }
 
 local SQL_SHOWN = 200
+local MAX_TRACE = 1000 -- a recursion without end is deep
 local EMBEDDED = "^@embedded:"
 
 -- Errors that are tables, and where they were raised. Of the others only the last
@@ -59,7 +60,7 @@ end
 function M.trace(level)
   local out = {}
   local info = debug.getinfo(level, "Sln")
-  while info do
+  while info and #out < MAX_TRACE do
     if info.currentline > 0 and not info.source:find(EMBEDDED) then
       out[#out + 1] = describe(info)
     end
@@ -88,6 +89,12 @@ end
 local function trace_of(err)
   if type(err) == "table" then return traces[err] or {} end
   return last.err == err and last.trace or {}
+end
+
+--- Where an error that was remembered was raised, a line each; nil: not known.
+function M.trace_text(err)
+  local lines = trace_of(err)
+  return #lines > 0 and table.concat(lines, "\n") or nil
 end
 
 -- ---- telling ---------------------------------------------------------------

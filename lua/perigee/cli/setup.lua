@@ -12,6 +12,12 @@ local M = {
 
 local CONFIG = [[
 -- Where the database is, and what describes it. Paths are relative to this file.
+-- LuaJIT looks for modules in this folder first.
+if ... == "perigee" then
+  error("./perigee.lua is a project's configuration, not the module perigee: "
+    .. "take ./?.lua out of package.path, or put it last")
+end
+
 return {
   url = os.getenv "DATABASE_URL" or %q,
   schema = "schema.lua",

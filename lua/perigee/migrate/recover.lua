@@ -83,18 +83,18 @@ end
 
 --- Says that the database is at a revision, without running anything: what comes
 -- before it counts as applied, everything else as not.
--- @tparam string target a revision, "heads" or "base"
+-- @tparam string revision one, "heads" or "base"
 -- @tparam[opt] table opts purge = true: forget everything that the journal says first,
 -- also of migrations that are not known
 -- @treturn {string,...} the ids that were stamped
-function M.stamp(m, target, opts)
+function M.stamp(m, revision, opts)
   local o = util.check_options("stamp", opts, { "purge" })
-  if type(target) ~= "string" then usage("stamp: a revision is expected") end
+  if type(revision) ~= "string" then usage("stamp: a revision is expected") end
   local g = m:graph()
   return session.with(m, "stamp", function(run)
     session.create_journal(run)
     local s = state.read(run.journal, run.conn, g)
-    local targets = g:resolve(target, s.applied)
+    local targets = g:resolve(revision, s.applied)
     if o.purge then
       run.journal:purge(run.conn)
       s = state.read(run.journal, run.conn, g)

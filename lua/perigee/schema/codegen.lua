@@ -1,5 +1,6 @@
---- LuaLS annotations of the tables of a database: the classes of rows, of records to be
--- written and of handles, so that an editor knows `db.t.orders:get(7).total`.
+--- LuaLS annotations of the tables of a database: the classes of rows and of records to be
+-- written, and the types of handles, so that an editor knows `db.t.orders:get(7).total`.
+-- They are completed by the annotations of Perigee itself (docs/meta).
 local catalog = require "perigee.catalog"
 local lua = require "perigee.schema.write.lua"
 local util = require "perigee.util"
@@ -56,41 +57,17 @@ local function add_record(out, entry, name)
     if not c.generated then
       local kind = c.class == "numeric" and "string|number" or type_of(c)
       if not c.not_null then kind = kind .. "|perigee.null" end
+      kind = kind .. "|perigee.computed"
       field(out, c.name, is_optional(c), kind)
     end
   end
 end
 
--- The verbs of a handle whose result has rows of the table.
-local READS = {
-  { "get", "key: any, options?: table", "%s?" },
-  { "at", "key: any, options?: table", "%s" },
-  { "find", "filter?: table, options?: table", "%s" },
-  { "find_first", "filter?: table, options?: table", "%s?" },
-  { "select", "filter?: table, options?: table", "%s[]" },
-  { "page", "filter?: table, options?: table",
-    "{ rows: %s[], next: string?, prev: string?, total: integer? }" },
-}
-
-local WRITES = {
-  { "insert", "record: %s, options?: table", "%s" },
-  { "insert_many", "records: %s[], options?: table", "%s[]|integer" },
-  { "upsert", "record: %s, options?: table", "%s, boolean" },
-  { "save", "record: %s, options?: table", "%s" },
-}
-
-local function add_handle(out, entry, name)
-  local row, record = "perigee.row." .. name, "perigee.record." .. name
-  out[#out + 1] = ("\n--- The table %s with its verbs."):format(on_line(entry.name))
-  out[#out + 1] = ("---@class perigee.table.%s: perigee.table"):format(name)
-  for _, v in ipairs(READS) do
-    field(out, v[1], false, ("fun(self, %s): %s"):format(v[2], v[3]:format(row)))
-  end
-  if entry.is_view then return end
-  for _, v in ipairs(WRITES) do
-    field(out, v[1], false,
-      ("fun(self, %s): %s"):format(v[2]:format(record), v[3]:format(row)))
-  end
+-- The type of the table's handle. An alias would be shorter, but LuaLS does not see the
+-- rows through it.
+local function handle_type(entry, name)
+  local record = entry.is_view and "table<string, any>" or "perigee.record." .. name
+  return ("perigee.table<perigee.row.%s, %s>"):format(name, record)
 end
 
 local HEADER = {
@@ -129,8 +106,7 @@ function M.text(x, opts)
     local name = class_name(key)
     add_row(out, entry, name)
     if not entry.is_view then add_record(out, entry, name) end
-    add_handle(out, entry, name)
-    field(handles, key, false, "perigee.table." .. name)
+    field(handles, key, false, handle_type(entry, name))
   end
   out[#out + 1] = "\n--- db.t"
   out[#out + 1] = "---@class perigee.tables"

@@ -227,8 +227,8 @@ end
 
 -- ---- what there is ---------------------------------------------------------
 
-local function names(verb, x, opts, is_wanted)
-  local o = util.check_options(verb, opts, { "schema", "partitions" })
+local function names(verb, x, opts, allowed, is_wanted)
+  local o = util.check_options(verb, opts, allowed)
   if o.schema ~= nil and type(o.schema) ~= "string" then
     usage("%s: schema: a name is expected, not %s", verb, type(o.schema))
   end
@@ -247,14 +247,15 @@ end
 -- of partitioned tables too
 -- @treturn {string,...}
 function M.tables(x, opts)
-  return names("tables", x, opts, function(entry) return not entry.is_view end)
+  return names("tables", x, opts, { "schema", "partitions" },
+    function(entry) return not entry.is_view end)
 end
 
 --- The names of the views of a schema, sorted, materialized ones too.
 -- @tparam[opt] table opts schema
 -- @treturn {string,...}
 function M.views(x, opts)
-  return names("views", x, opts, function(entry) return entry.is_view end)
+  return names("views", x, opts, { "schema" }, function(entry) return entry.is_view end)
 end
 
 --- Reads tables, views and what else there is, as definitions: types and expressions are

@@ -88,13 +88,13 @@ function M.of(tree)
 end
 
 --- Is this a schema object?
-function M.is(x)
-  return getmetatable(x) == Schema
+function M.is(v)
+  return getmetatable(v) == Schema
 end
 
 --- Is this the definition of a table, as in schema.tables.orders?
-function M.is_definition(x)
-  return getmetatable(x) == Definition
+function M.is_definition(v)
+  return getmetatable(v) == Definition
 end
 
 -- ---- scripts ---------------------------------------------------------------

@@ -18,7 +18,7 @@
 enum {
   MK_DEPTH = 64,               /* requests in flight with PRG_F_PIPELINE */
   MK_SCRIPT_MAX = 1024 * 1024, /* bytes of a script file */
-  MK_FEATURES = PRG_F_PIPELINE | PRG_F_CANCEL | PRG_F_LAST_ID
+  MK_FEATURES = PRG_F_PIPELINE | PRG_F_CANCEL | PRG_F_LAST_ID | PRG_F_REOPEN
 };
 
 /* Values of prg_req.step. */
@@ -724,6 +724,7 @@ static const char *mock_version(void) {
 
 PRG_EXPORT const struct prg_driver perigee_driver = {
     .abi = PRG_DRIVER_ABI,
+    .release = PERIGEE_VERSION,
     .name = "mock",
     .dialect = "postgres",
     .features = MK_FEATURES,

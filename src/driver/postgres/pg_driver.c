@@ -142,9 +142,10 @@ PRG_EXPORT extern const struct prg_driver perigee_driver;
 
 const struct prg_driver perigee_driver = {
     .abi = PRG_DRIVER_ABI,
+    .release = PERIGEE_VERSION,
     .name = "postgres",
     .dialect = "postgres",
-    .features = PRG_F_CANCEL | PRG_F_CURSOR | PRG_F_CURSOR_HOLD,
+    .features = PRG_F_CANCEL | PRG_F_CURSOR | PRG_F_CURSOR_HOLD | PRG_F_REOPEN,
     .version = version,
     .check = pg_check,
     .shared_new = shared_new,

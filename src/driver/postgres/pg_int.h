@@ -52,6 +52,7 @@ struct pg_plan_col {
 struct pg_plan {
   int refs;
   int format;                /* of every column: libpq knows only one */
+  bool cells;                /* pg_cells_of() may be used */
   unsigned generation;       /* of the catalogue when it was made */
   struct pg_shared *shared;  /* owned reference */
   struct prg_desc *desc;     /* owned reference */

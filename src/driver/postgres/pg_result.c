@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "driver/postgres/pg_cells.h"
 
 /* ---- plans -------------------------------------------------------------- */
 
@@ -70,6 +71,7 @@ static struct pg_plan *plan_make(struct pg_shared *shared, struct source s,
     format = all_binary(cat, s) ? PG_BINARY_FORMAT : PG_TEXT_FORMAT;
   p->refs = 1;
   p->format = format;
+  p->cells = pg_cells_known();
   p->generation = pg_catalog_generation(cat);
   p->shared = pg_shared_ref(shared);
   for (size_t i = 0; i < n; i++) {
@@ -141,12 +143,11 @@ static void result_free(struct prg_result *base) {
   prg_free(r);
 }
 
-static int decode_slow(struct pg_result *r, size_t col, const char *data,
-                       int len) {
+static int decode_slow(struct pg_result *r, size_t col, struct pg_cell cell) {
   struct pg_plan *p = r->plan;
   struct prg_error *e = NULL;
-  if (pg_decode(p->shared->catalog, p->cols[col].type, p->format, data, len,
-                &r->arena, &r->values[col], &e) == PRG_OK)
+  if (pg_decode(p->shared->catalog, p->cols[col].type, p->format, cell.value,
+                cell.len, &r->arena, &r->values[col], &e) == PRG_OK)
     return PRG_OK;
   prg_error_unref(r->base.error);
   r->base.error = e;
@@ -155,18 +156,22 @@ static int decode_slow(struct pg_result *r, size_t col, const char *data,
 
 static const struct prg_value *result_row(struct prg_result *base, size_t i) {
   struct pg_result *r = result_of(base);
+  const struct pg_plan_col *cols = r->plan->cols;
   const PGresult *res = r->parts[r->per_row ? i : 0];
+  const struct pg_cell *cells = NULL;
+  struct prg_value *values = r->values;
+  size_t n = base->desc->ncols;
   int row = r->per_row ? 0 : (int)i;
+  if (r->plan->cells) cells = pg_cells_of(res, row, (int)n);
   if (r->arena.used > 0) prg_arena_reset(&r->arena);
-  for (size_t c = 0; c < base->desc->ncols; c++) {
-    const char *data = PQgetvalue(res, row, (int)c);
-    int len = PQgetlength(res, row, (int)c);
-    if (len == 0 && PQgetisnull(res, row, (int)c)) len = -1;
-    if (!pg_decode_fast(r->plan->cols[c].fast, data, len, &r->values[c]) &&
-        decode_slow(r, c, data, len) != PRG_OK)
+  for (size_t c = 0; c < n; c++) {
+    struct pg_cell cell =
+        cells != NULL ? cells[c] : pg_cell_at(res, row, (int)c);
+    if (!pg_decode_fast(cols[c].fast, cell.value, cell.len, &values[c]) &&
+        decode_slow(r, c, cell) != PRG_OK)
       return NULL;
   }
-  return r->values;
+  return values;
 }
 
 static const struct prg_result_ops ops = {

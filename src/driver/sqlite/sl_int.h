@@ -44,6 +44,17 @@
 struct sl_conn;
 struct sl_op;
 
+/* ---- sl_fork.c: files that the parent process has open ------------------ */
+
+struct sl_file;
+
+/* Has the process that we were forked from this file open? */
+bool sl_file_is_inherited(const char *path);
+/* Notes that we have; NULL without memory. */
+struct sl_file *sl_file_note(const char *path);
+/* It is closed. NULL is fine. */
+void sl_file_forget(struct sl_file *f);
+
 /* Longest time that a read may hold the hub's thread. */
 #define SL_GUARD (5 * PRG_MS)
 /* After this much work in one step the hub gets a turn. */
@@ -228,7 +239,8 @@ void sl_entry_ran(struct sl_entry *e, int64_t took, bool gave_way,
 
 struct sl_conn {
   struct prg_conn base;
-  sqlite3 *db; /* see the head of this file */
+  sqlite3 *db;          /* see the head of this file */
+  struct sl_file *file; /* noted as open; NULL: none */
   struct prg_worker *worker;
   struct prg_job job;
   void (*work)(struct sl_conn *c); /* what the job does, on the worker */

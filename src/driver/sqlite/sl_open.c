@@ -360,6 +360,24 @@ static int make_settings(struct sl_conn *c) {
   return rc == SQLITE_OK ? note_session(c) : rc;
 }
 
+/* Is it a file on which SQLite takes locks? */
+static bool is_locked(const struct sl_conn *c) {
+  return !c->memory && !param_on(c->base.config, "immutable", false);
+}
+
+static bool is_inherited(struct sl_conn *c) {
+  const char *path = c->base.config->url.database;
+
+  if (!is_locked(c) || !sl_file_is_inherited(path)) return false;
+  c->open_error = prg_error_set(
+      prg_error_new(PRG_K_USAGE,
+                    "%s was open in the process that this one was forked from, "
+                    "and SQLite cannot open it in both",
+                    path),
+      PRG_EF_HINT, "close its handle before the fork");
+  return true;
+}
+
 static struct prg_error *open_failed(struct sl_conn *c, int rc) {
   struct prg_error *e = sl_error_new(c->db, rc, NULL), *out;
 
@@ -379,7 +397,12 @@ void sl_open(struct sl_conn *c) {
   int rc;
 
   c->memory = is_memory(c->base.config);
+  if (is_inherited(c)) return;
   rc = open_file(c);
+  if (rc == SQLITE_OK && is_locked(c)) {
+    c->file = sl_file_note(c->base.config->url.database);
+    if (c->file == NULL) rc = SQLITE_NOMEM;
+  }
   if (c->db != NULL) (void)sqlite3_extended_result_codes(c->db, 1);
   if (rc == SQLITE_OK) {
     set_hooks(c);

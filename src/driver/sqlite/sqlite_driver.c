@@ -152,13 +152,16 @@ static void fini(struct prg_conn *base, bool forked) {
   prg_error_unref(c->lost);
   c->open_error = c->lost = NULL;
   (void)sqlite3_close_v2(c->db);
+  sl_file_forget(c->file);
   c->db = NULL;
+  c->file = NULL;
 }
 
 PRG_EXPORT extern const struct prg_driver perigee_driver;
 
 const struct prg_driver perigee_driver = {
     .abi = PRG_DRIVER_ABI,
+    .release = PERIGEE_VERSION,
     .name = "sqlite",
     .dialect = "sqlite",
     .features = PRG_F_CANCEL | PRG_F_INTERLEAVE | PRG_F_LANES | PRG_F_LAST_ID |

@@ -1,0 +1,50 @@
+---@meta _
+-- What Perigee raises.
+
+--- The kind of an error.
+---@alias perigee.kind
+---| "unique" a unique key has this value already
+---| "foreign_key" the row that is referred to is not there, or is referred to
+---| "not_null" NULL where it may not be
+---| "check" a check constraint
+---| "exclusion" an exclusion constraint
+---| "data" a value that does not fit its type
+---| "serialization" another transaction came first; retryable
+---| "deadlock" two transactions waited for each other; retryable
+---| "locked" a lock could not be had; retryable
+---| "timeout" it took longer than it may
+---| "cancelled" the task or the statement was cancelled
+---| "closed" the handle, connection or transaction has ended, or the server is gone
+---| "connect" no connection can be made
+---| "auth" the server refuses the user
+---| "syntax" the SQL is not understood
+---| "undefined" there is no such table, column, function, …
+---| "duplicate" there is one of that name already
+---| "permission" it is not allowed
+---| "unsupported" the database or the driver cannot do it
+---| "aborted" the transaction has failed and was rolled back
+---| "resource" memory, disk, connections
+---| "database" any other error of the database
+---| "usage" a mistake of the program; nothing was sent, or it was undone
+---| "not_found" one row was expected, and there is none
+---| "not_unique" one row was expected, and there are more
+---| "cursor" the cursor of a page is not ours, was changed, or belongs to something else
+---| "migration" an error of `perigee.migrations`
+
+--- An error object. `tostring(err)` and `..` give "kind: message" on one line.
+---@class perigee.error
+---@field kind perigee.kind
+---@field message string
+---@field retryable boolean may it help to run the transaction, or the call outside of one, again?
+---@field detail? string when there is more to say
+---@field hint? string what may help
+---@field sqlstate? string PostgreSQL: five characters
+---@field code? integer SQLite: the extended result code
+---@field constraint? string the constraint's name; of a unique key of SQLite its columns: "users.email"
+---@field schema? string
+---@field table? string
+---@field column? string
+---@field sql? string the statement as it was sent; never values
+---@field position? integer PostgreSQL: the character of `sql` where the mistake is, from 1
+---@field cause? perigee.error the error behind this one
+---@field rollback_error? perigee.error the rollback that followed failed too
