@@ -56,9 +56,22 @@ static inline void prepare_typed(PGconn *c, const char *name, const char *sql,
   PQclear(r);
 }
 
+static inline void prepare_untyped(PGconn *c, const char *name,
+                                   const char *sql) {
+  prepare_typed(c, name, sql, 0, NULL);
+}
+
 static inline void run(PGconn *c, const char *sql) {
   PGresult *r = PQexec(c, sql);
   check_result(c, r);
+  PQclear(r);
+}
+
+/* What was written, read with another statement. */
+static inline void check_with(PGconn *c, struct measure *m, const char *sql) {
+  PGresult *r = PQexec(c, sql);
+  check_result(c, r);
+  m->check = strtoull(PQgetvalue(r, 0, 0), NULL, 10) % CHECK_MODULUS;
   PQclear(r);
 }
 

@@ -85,14 +85,6 @@ static uint32_t get_int(const PGresult *r, int row, int column) {
   return ntohl(v);
 }
 
-/* What was written, read with another statement. */
-static void check_with(PGconn *c, struct measure *m, const char *sql) {
-  PGresult *r = PQexec(c, sql);
-  check_result(c, r);
-  m->check = strtoull(PQgetvalue(r, 0, 0), NULL, 10) % CHECK_MODULUS;
-  PQclear(r);
-}
-
 /* A row's weight is the same in all programs: id and length of a text. */
 static void weigh_rows(const PGresult *r, int n, int text, struct measure *m) {
   int i;

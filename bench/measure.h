@@ -3,6 +3,8 @@
 #ifndef PRG_BENCH_MEASURE_H
 #define PRG_BENCH_MEASURE_H
 
+#include "latency.h"
+
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -51,14 +53,36 @@ static inline void measure_stop(struct measure *m) {
   m->cpu = clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - m->cpu;
 }
 
-/* One line of JSON, as measure.lua prints it. */
-static inline void measure_report(const struct measure *m, long operations) {
+static inline long peak_kib(void) {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+/* One line of JSON, as measure.lua prints it. */
+static inline void measure_report(const struct measure *m, long operations) {
   printf(
       "{\"operations\":%ld,\"rows\":%ld,\"wall\":%.6f,\"cpu\":%.6f,"
       "\"check\":%" PRIu64 ",\"peak_kib\":%ld}\n",
-      operations, m->rows, m->wall, m->cpu, m->check, usage.ru_maxrss);
+      operations, m->rows, m->wall, m->cpu, m->check, peak_kib());
+}
+
+/* The same with latencies (NULL: there are none) and the peak of memory that
+** there was at the start. */
+static inline void measure_report_side(const struct measure *m, long operations,
+                                       const struct latency *h,
+                                       long start_kib) {
+  printf(
+      "{\"operations\":%ld,\"rows\":%ld,\"wall\":%.6f,\"cpu\":%.6f,"
+      "\"check\":%" PRIu64 ",\"peak_kib\":%ld,\"start_kib\":%ld",
+      operations, m->rows, m->wall, m->cpu, m->check, peak_kib(), start_kib);
+  if (h != NULL)
+    printf(
+        ",\"p50\":%.9f,\"p99\":%.9f,\"p999\":%.9f,\"longest\":%.9f,"
+        "\"slow\":%ld",
+        latency_at(h, 0.5), latency_at(h, 0.99), latency_at(h, 0.999), h->max,
+        h->slow);
+  printf("}\n");
 }
 
 /* Park and Miller's generator: exact in a double, so Lua has the same keys. */

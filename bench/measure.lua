@@ -49,6 +49,59 @@ function M.weigh_mixed(check, row, driver)
   return (check + weight) % M.MODULUS
 end
 
+-- A line of JSON as measure_report_side of measure.h prints it.
+local LATENCIES = ',"p50":%.9f,"p99":%.9f,"p999":%.9f,"longest":%.9f,"slow":%d'
+
+--- Warms up with `warm` operations of each worker, whose rows are weighed, then
+-- measures for `seconds`.
+-- @tparam table w workload: `workers` (1), `warm`, `block` (1: operations between
+-- two readings of the clock; latencies only with 1), `first` (1: the number of the
+-- first worker; 0 is not measured), `note`
+-- @tparam function operation `(number, random, weigh) -> rows, weight`: the worker's
+-- number, its generator, and whether the rows are to be weighed
+-- @tparam function together `(fns)`: calls the functions, as tasks where there are some
+-- @tparam[opt] function check gives the check instead of the weights
+function M.side(w, seconds, operation, together, check)
+  local workers, block, first = w.workers or 1, w.block or 1, w.first or 1
+  local operations, rows, weight, deadline, rounds = 0, 0, 0, 0, nil
+  local randoms, fns = {}, {}
+  local function work(number)
+    local random, done, got = randoms[number], 0, 0
+    local at = clock.wall()
+    repeat
+      for _ = 1, block do
+        local n, plus = operation(number, random, rounds ~= nil)
+        got = got + n
+        if plus then weight = (weight + plus) % M.MODULUS end
+      end
+      done = done + block
+      if number > 0 then at = clock.lap(at) else at = clock.wall() end
+    until rounds and done >= rounds or not rounds and at >= deadline
+    if number > 0 then operations, rows = operations + done, rows + got end
+  end
+  for i = 1, workers do
+    local number = i - 1 + first
+    randoms[number] = M.random(i)
+    fns[i] = function() work(number) end
+  end
+  local start_kib = clock.peak_kib()
+  rounds = w.warm
+  together(fns)
+  local checked = check and check() % M.MODULUS or weight
+  operations, rows, rounds = 0, 0, nil
+  clock.forget()
+  collectgarbage()
+  local wall, cpu = clock.wall(), clock.cpu()
+  deadline = wall + seconds
+  together(fns)
+  wall, cpu = clock.wall() - wall, clock.cpu() - cpu
+  io.write(('{"operations":%d,"rows":%d,"wall":%.6f,"cpu":%.6f,"check":%d'):format(
+    operations, rows, wall, cpu, checked),
+    (',"peak_kib":%d,"start_kib":%d'):format(clock.peak_kib(), start_kib),
+    block == 1 and LATENCIES:format(clock.latencies()) or "",
+    w.note and (',"note":"%s"'):format(w.note) or "", "}\n")
+end
+
 --- Starts to measure.
 -- @treturn function stops, and gives what to call with operations, rows and check
 -- to print the result as one line of JSON
