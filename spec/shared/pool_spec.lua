@@ -26,11 +26,11 @@ end
 helper.for_each_db(function(name, open)
   describe("waiting for a connection", function()
     it("ends with timeout, and the waiter is forgotten (P-51)", function()
-      local db = open { max_size = 1, acquire_timeout = 0.05 }
+      local db = open { max_size = 1 }
       run(function()
         local tx = db:begin()
         local err = spawn(function()
-          return fails("timeout", db.begin, db)
+          return fails("timeout", db.begin, db, { acquire_timeout = 0.05 })
         end):join()
         assert.matches("in use", err.message)
         assert.matches("pool_spec.lua:%d+", err.detail) -- who has it
