@@ -271,6 +271,9 @@ void prg_state_resume(lua_State *L, struct prg_state *G);
 struct prg_task *prg_task_current(lua_State *L, struct prg_state *G);
 /* The same without raising; NULL where there is none. [-0, +0, -] */
 struct prg_task *prg_task_find(lua_State *L);
+/* Of the running coroutine, but the main one and those that have made no call yet:
+** no host is asked. NULL otherwise. [-0, +0, -] */
+struct prg_task *prg_task_running(lua_State *L, struct prg_state *G);
 void prg_task_resume(lua_State *L, struct prg_task *t);
 /* Cancels every task. [-0, +0, e] */
 void prg_task_cancel_all(lua_State *L);

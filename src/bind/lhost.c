@@ -195,9 +195,14 @@ static struct prg_host *find(lua_State *L, struct prg_state *G,
   return NULL;
 }
 
+/* Is it one of a host's that has not ended? */
+static bool is_alive(const struct prg_task *t) {
+  return t != NULL && t->host != NULL && t->state != PRG_TASK_DEAD;
+}
+
 struct prg_task *prg_host_known(lua_State *L) {
   struct prg_task *t = prg_task_alias(L);
-  return t != NULL && t->host != NULL && t->state != PRG_TASK_DEAD ? t : NULL;
+  return is_alive(t) ? t : NULL;
 }
 
 struct prg_task *prg_host_task(lua_State *L, struct prg_state *G) {
@@ -205,9 +210,7 @@ struct prg_task *prg_host_task(lua_State *L, struct prg_state *G) {
   struct prg_host *h;
   if (!lua_checkstack(L, 8)) return NULL;
   t = prg_task_alias(L);
-  if (t != NULL && t->host != NULL && t->state != PRG_TASK_DEAD &&
-      (t->co != L || t->host->sticky))
-    return t;
+  if (is_alive(t) && (t->co != L || t->host->sticky)) return t;
   h = find(L, G, t);
   if (h == NULL) return NULL;
   if (t == NULL || t->host != h || t->co != L) {

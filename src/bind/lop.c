@@ -311,11 +311,10 @@ struct prg_op *prg_op_resumed(lua_State *L,
   (void)L;
   (void)step_fn;
 #else
-  struct prg_state *G = prg_state_get(L);
-  struct prg_task *t = G->current;
+  struct prg_task *t;
   /* A finaliser that runs between two calls of the loop is none of them. */
   if (!lua_isyieldable(L)) return NULL;
-  if (t == NULL && !G->looping) t = prg_host_known(L);
+  t = prg_task_running(L, prg_state_get(L));
   if (t != NULL && t->op.parked == L && t->op.kind != PRG_OP_NONE &&
       t->op.step == step_fn)
     return &t->op;

@@ -81,10 +81,14 @@ void prg_task_runs(struct prg_task *t) {
   t->state = PRG_TASK_RUNNING;
 }
 
+struct prg_task *prg_task_running(lua_State *L, struct prg_state *G) {
+  if (G->current != NULL || G->looping) return G->current;
+  return prg_host_known(L);
+}
+
 int prg_task_pcall(lua_State *L, struct prg_state *G, int n, int r) {
-  struct prg_task *t = G->current;
+  struct prg_task *t = prg_task_running(L, G);
   int status;
-  if (t == NULL && !G->looping) t = prg_host_known(L);
   if (t == NULL) t = G->main;
   t->busy = true;
   status = lua_pcall(L, n, r, 0);
