@@ -251,12 +251,22 @@ describe("cancelling", function()
     end)
   end
 
+  -- A cancel that comes before the hang would leave its rule to what comes later.
+  local function await_hang(log)
+    expect.eventually(function()
+      local file = io.open(log)
+      local text = file and file:read "*a" or ""
+      if file then file:close() end
+      return text:find("^c%d+ hang\n") or text:find "\nc%d+ hang\n"
+    end)
+  end
+
   -- Hangs at `where`, is cancelled, and the handle goes on.
   local function cut(where, phase, deaf)
     local db = open(('on "%s" times 1 at %s hang%s rows n:int | 1')
       :format(where, phase, deaf), { acquire_timeout = 20 })
     local job = spawn(work, db)
-    sleep(helper.patience(0.03)) -- time comes in turns: long enough
+    await_hang(log_path)
     expect.eventually(function() return job:status() == "waiting" end)
     job:cancel()
     fails("cancelled", job.join, job)

@@ -272,6 +272,7 @@ static int start_op(struct mk_conn *m, struct mk_run *r,
       return PRG_OK;
     case MK_HANG:
       r->hold.hang = true;
+      mk_log(m, "hang", NULL);
       return PRG_OK;
     case MK_NOTICE:
       tell_notice(m, op->text);
