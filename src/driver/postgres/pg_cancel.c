@@ -71,13 +71,19 @@ static void done(struct prg_job *job) {
   if (c == NULL) return;
   c->cancelling = NULL;
   /* It may have come before the query had reached the server. */
-  if (c->x.active) c->recancel = prg_now() + 500 * PRG_MS;
+  if (c->flight.count > 0) c->recancel = prg_now() + 500 * PRG_MS;
   prg_conn_step(&c->base, 0);
 }
 
 void pg_cancel(struct prg_conn *base) {
   struct pg_conn *c = pg_of(base);
-  if (c->pg == NULL || !c->x.active || c->cancelling != NULL) return;
+  struct prg_link *k = prg_list_first(&c->flight);
+  struct pg_run *head =
+      k == NULL ? NULL : PRG_CONTAINER(k, struct pg_run, link);
+  if (c->pg == NULL || head == NULL || c->cancelling != NULL) return;
+  /* What runs may be a neighbour of the one that is meant. */
+  if (head->req != NULL && !head->req->ghost && !head->truncated) return;
+  c->stray = c->flight.count > 1;
   c->recancel = prg_now() + 500 * PRG_MS; /* should the next lines fail */
   struct pg_cancel_job *j = prg_calloc(1, sizeof *j);
   if (j == NULL) return;

@@ -468,12 +468,13 @@ void pg_catalog_query(int server_version, const uint32_t *oids, size_t n,
 
 /* ---- learning ------------------------------------------------------------ */
 
-static const char *cell(const PGresult *res, int row, int col) {
-  return PQgetisnull(res, row, col) ? "" : PQgetvalue(res, row, col);
+/* `row` are the texts of a row; NULL is as good as nothing. */
+static const char *cell(const char *const *row, int col) {
+  return row[col] == NULL ? "" : row[col];
 }
 
-static uint32_t cell_oid(const PGresult *res, int row, int col) {
-  return (uint32_t)strtoul(cell(res, row, col), NULL, 10);
+static uint32_t cell_oid(const char *const *row, int col) {
+  return (uint32_t)strtoul(cell(row, col), NULL, 10);
 }
 
 /* An extension's type that is more than text: by the names that the extension
@@ -490,8 +491,8 @@ static enum pg_codec extension_codec(const char *ext, const char *name) {
   return PG_C_OTHER;
 }
 
-static enum pg_codec codec_of(const PGresult *res, int row) {
-  switch (cell(res, row, Q_KIND)[0]) {
+static enum pg_codec codec_of(const char *const *row) {
+  switch (cell(row, Q_KIND)[0]) {
     case 'c':
       return PG_C_COMPOSITE;
     case 'd':
@@ -506,8 +507,8 @@ static enum pg_codec codec_of(const PGresult *res, int row) {
       break;
   }
   /* Asked last: a domain over an array has the array's output function. */
-  if (cell(res, row, Q_ARRAY)[0] == 't') return PG_C_ARRAY;
-  return extension_codec(cell(res, row, Q_EXT), cell(res, row, Q_NAME));
+  if (cell(row, Q_ARRAY)[0] == 't') return PG_C_ARRAY;
+  return extension_codec(cell(row, Q_EXT), cell(row, Q_NAME));
 }
 
 /* Reads an array of the answer into an arena. */
@@ -518,11 +519,11 @@ static int read_list(struct pg_dec *d, uint32_t array_oid, const char *text,
 }
 
 /* The attributes of a composite, in `tmp`. */
-static int read_atts(struct pg_dec *d, const PGresult *res, int row,
+static int read_atts(struct pg_dec *d, const char *const *row,
                      struct pg_type *t) {
   struct prg_value names, types;
-  if (read_list(d, 1003, cell(res, row, Q_ATTS), &names) != PRG_OK ||
-      read_list(d, 1028, cell(res, row, Q_TYPES), &types) != PRG_OK)
+  if (read_list(d, 1003, cell(row, Q_ATTS), &names) != PRG_OK ||
+      read_list(d, 1028, cell(row, Q_TYPES), &types) != PRG_OK)
     return PRG_ERR;
   size_t n = names.u.list->n;
   if (n != types.u.list->n || n > MAX_ATTS)
@@ -594,36 +595,35 @@ static int store(struct pg_catalog *cat, const struct pg_type *t,
   return PRG_OK;
 }
 
-static int learn_row(struct pg_dec *d, const PGresult *res, int row) {
+static int learn_row(struct pg_dec *d, const char *const *row) {
   struct pg_catalog *cat = d->cat;
   struct pg_type t = plain;
-  t.oid = cell_oid(res, row, Q_OID);
+  t.oid = cell_oid(row, Q_OID);
   if (t.oid == 0 || find_builtin(t.oid) != NULL) return PRG_OK;
-  t.name = cell(res, row, Q_NAME);
-  if (!PQgetisnull(res, row, Q_NAME)) {
-    t.codec = codec_of(res, row);
-    t.delim = cell(res, row, Q_DELIM)[0];
+  t.name = cell(row, Q_NAME);
+  if (row[Q_NAME] != NULL) {
+    t.codec = codec_of(row);
+    t.delim = cell(row, Q_DELIM)[0];
     if (t.codec != PG_C_OTHER && t.codec != PG_C_COMPOSITE)
-      t.elem = cell_oid(res, row, Q_REF);
-    if (t.codec == PG_C_COMPOSITE && read_atts(d, res, row, &t) != PRG_OK)
+      t.elem = cell_oid(row, Q_REF);
+    if (t.codec == PG_C_COMPOSITE && read_atts(d, row, &t) != PRG_OK)
       return PRG_ERR;
   }
   return store(cat, &t, d->err);
 }
 
-int pg_catalog_learn(struct pg_catalog *cat, const PGresult *res,
+int pg_catalog_learn(struct pg_catalog *cat, struct pg_texts t,
                      struct prg_error **err) {
-  if (PQresultStatus(res) != PGRES_TUPLES_OK || PQnfields(res) != Q_COUNT) {
-    *err = prg_error_new(PRG_K_DATABASE, "no answer about types: %s",
-                         PQresultErrorMessage(res));
+  if (t.ncols != Q_COUNT) {
+    *err = prg_error_new(PRG_K_DATABASE, "no answer about types");
     return PRG_ERR;
   }
   struct prg_arena tmp;
   struct pg_dec d = {cat, &tmp, err, SIZE_MAX, 0};
   int rc = PRG_OK;
   prg_arena_init(&tmp);
-  for (int row = 0; row < PQntuples(res) && rc == PRG_OK; row++) {
-    rc = learn_row(&d, res, row);
+  for (size_t row = 0; row < t.nrows && rc == PRG_OK; row++) {
+    rc = learn_row(&d, t.cells + row * Q_COUNT);
     prg_arena_reset(&tmp);
   }
   prg_arena_fini(&tmp);

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/lock.h"
@@ -44,6 +45,25 @@ static struct prg_error *check_value(const struct prg_param *p) {
   return NULL;
 }
 
+/* A parameter of ours: who speaks with the server. */
+static const char protocol[] = "protocol";
+
+static struct prg_error *check_protocol(const char *value) {
+  if (strcmp(value, pg_by_wire.name) == 0) return NULL;
+  if (strcmp(value, pg_by_libpq.name) == 0) return NULL;
+  return prg_error_new(PRG_K_USAGE,
+                       "protocol must be wire or libpq, not \"%s\"", value);
+}
+
+/* For tests of both ways: the environment says it where the URL does not. */
+static bool wants_wire(const struct prg_config *cfg) {
+  const char *which = getenv("PERIGEE_POSTGRES_PROTOCOL");
+  for (size_t i = 0; i < cfg->url.nparams; i++)
+    if (strcmp(cfg->url.params[i].name, protocol) == 0)
+      which = cfg->url.params[i].value;
+  return which == NULL || strcmp(which, pg_by_libpq.name) != 0;
+}
+
 struct prg_error *pg_check(struct prg_config *cfg) {
   struct prg_error *e = NULL;
   if (cfg->url.nparams > MAX_PARAMS)
@@ -53,12 +73,16 @@ struct prg_error *pg_check(struct prg_config *cfg) {
   for (size_t i = 0; i < cfg->url.nparams && e == NULL; i++) {
     const struct prg_param *p = &cfg->url.params[i];
     const PQconninfoOption *o = known;
+    if (strcmp(p->name, protocol) == 0) {
+      e = check_protocol(p->value);
+      continue;
+    }
     while (o->keyword != NULL && strcmp(o->keyword, p->name) != 0) o++;
     if (o->keyword == NULL)
       e = prg_error_new(PRG_K_USAGE,
                         "unknown parameter \"%s\" in the URL: allowed are "
-                        "options of open and the keywords of libpq (sslmode, "
-                        "options, target_session_attrs, ...)",
+                        "options of open, protocol, and the keywords of libpq "
+                        "(sslmode, options, target_session_attrs, ...)",
                         p->name);
     else
       e = check_value(p);
@@ -215,6 +239,7 @@ static int hand_over(struct pg_connect *j, struct pg_conn *c) {
   PQsetNoticeReceiver(c->pg, pg_on_notice, c);
   c->base.backend = PQbackendPID(c->pg);
   c->base.tx = PRG_TX_IDLE;
+  if (wants_wire(c->base.config)) (void)pg_wire_take_over(c);
   if (pg_baseline_take(c) == PRG_OK) return PRG_OK;
   j->error = prg_error_oom();
   return PRG_ERR;
@@ -274,7 +299,8 @@ static void add_all(struct pg_connect *j, const struct prg_config *cfg) {
   add(j, "port", u->port);
   add(j, "dbname", u->database);
   for (size_t i = 0; i < u->nparams; i++)
-    add(j, u->params[i].name, u->params[i].value);
+    if (strcmp(u->params[i].name, protocol) != 0)
+      add(j, u->params[i].name, u->params[i].value);
   add(j, "client_encoding", "UTF8");
 }
 

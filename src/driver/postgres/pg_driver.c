@@ -9,7 +9,7 @@
 
 /* Reported by the server whenever they change (manual, "Asynchronous
 ** Operations" of the protocol); which of them depends on its version. */
-static const char *const watched[PG_NBASELINE] = {
+const char *const pg_watched[PG_NBASELINE] = {
     "TimeZone",
     "client_encoding",
     "DateStyle",
@@ -67,12 +67,17 @@ static struct prg_conn *conn_new(void) {
   pg_cache_init(&c->cache);
   prg_arena_init(&c->scratch);
   c->recancel = PRG_NEVER;
+  c->link = &pg_by_libpq;
+  c->run = &c->only;
+  prg_list_init(&c->flight);
+  prg_list_init(&c->waiting);
+  prg_list_init(&c->spare);
   return &c->base;
 }
 
 int pg_baseline_take(struct pg_conn *c) {
   for (int i = 0; i < PG_NBASELINE; i++) {
-    const char *now = PQparameterStatus(c->pg, watched[i]);
+    const char *now = c->link->parameter(c, i);
     prg_free(c->baseline[i]);
     c->baseline[i] = prg_strdup(now);
     if (now != NULL && c->baseline[i] == NULL) return PRG_ERR;
@@ -83,11 +88,11 @@ int pg_baseline_take(struct pg_conn *c) {
 static const char *unclean(struct prg_conn *base) {
   struct pg_conn *c = pg_of(base);
   for (int i = 0; i < PG_NBASELINE; i++) {
-    const char *now = PQparameterStatus(c->pg, watched[i]);
+    const char *now = c->link->parameter(c, i);
     const char *was = c->baseline[i];
     if (now == was) continue;
     if (now != NULL && was != NULL && strcmp(now, was) == 0) continue;
-    snprintf(c->reason, sizeof c->reason, "%s was changed", watched[i]);
+    snprintf(c->reason, sizeof c->reason, "%s was changed", pg_watched[i]);
     return c->reason;
   }
   return NULL;
@@ -110,15 +115,13 @@ static void finish_forked(PGconn *pg) {
 
 static void fini(struct prg_conn *base, bool forked) {
   struct pg_conn *c = pg_of(base);
-  c->req = NULL;
-  c->state = NULL;
   if (!forked) { /* a child has no such threads, and no right to their memory */
     pg_connect_abandon(c);
     pg_cancel_abandon(c);
   }
-  pg_run_fini(c);
-  prg_error_unref(c->x.error);
+  pg_runs_fini(c);
   pg_drop_notices(c);
+  c->link->fini(c);
   if (c->pg != NULL) {
     PQsetNoticeReceiver(c->pg, pg_on_notice, NULL);
     if (forked)

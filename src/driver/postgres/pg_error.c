@@ -92,21 +92,20 @@ static int number(const char *s) {
   return n > 0 && n < INT32_MAX ? (int)n : 0;
 }
 
-static void fill(struct prg_error *e, const PGresult *res,
+static void fill(struct prg_error *e, const struct prg_wire_fields *f,
                  const struct prg_stmt *stmt) {
   for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-    prg_error_set(e, texts[i].field, PQresultErrorField(res, texts[i].diag));
-  e->position = number(PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION));
+    prg_error_set(e, texts[i].field, f->of[texts[i].diag]);
+  e->position = number(f->of[PG_DIAG_STATEMENT_POSITION]);
   if (stmt != NULL) prg_error_set(e, PRG_EF_SQL, stmt->sql);
   e->sent = true;
 }
 
-struct prg_error *pg_error_of(const PGresult *res,
+struct prg_error *pg_error_of(const struct prg_wire_fields *f,
                               const struct prg_stmt *stmt) {
-  const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-  const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+  const char *state = f->of[PG_DIAG_SQLSTATE];
+  const char *text = f->of[PG_DIAG_MESSAGE_PRIMARY];
   enum prg_kind kind;
-  if (text == NULL) text = PQresultErrorMessage(res);
   if (text == NULL || text[0] == '\0') text = "unknown error";
   if (state != NULL)
     kind = pg_kind_of(state, text);
@@ -118,7 +117,7 @@ struct prg_error *pg_error_of(const PGresult *res,
       prg_error_new(kind, "%.*s", (int)pg_trimmed(text), text);
   if (e == prg_error_oom()) return e;
   if (state != NULL) set_state(e, state);
-  fill(e, res, stmt);
+  fill(e, f, stmt);
   return e;
 }
 

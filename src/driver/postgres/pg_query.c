@@ -8,10 +8,6 @@
 
 enum {
   MAX_PARAMS = PQ_QUERY_PARAM_MAX_LIMIT,
-  /* libpq takes some messages for garbage when they have more than 30,000
-  ** bytes, and in many versions ParameterDescription is one of them: 4 bytes a
-  ** parameter. A statement with more than this is never described. */
-  MAX_DESCRIBED = 7000,
   /* The server refuses messages of 1 GiB and drops the connection. */
   MAX_MESSAGE = 0x3fff0000,
   CALM_RUNS = 3,       /* so often within max_rows: no more row by row */
@@ -51,7 +47,7 @@ void pg_note_tag(struct pg_conn *c, const char *tag) {
 /* ---- learning types ----------------------------------------------------- */
 
 static int note_type(struct pg_conn *c, uint32_t oid) {
-  struct pg_run *r = &c->run;
+  struct pg_run *r = c->run;
   if (pg_catalog_knows(pg_catalog_of(c), oid)) return PRG_OK;
   if (r->nunknown == r->unknown_cap) {
     size_t cap = r->unknown_cap == 0 ? 16 : r->unknown_cap * 2;
@@ -64,11 +60,12 @@ static int note_type(struct pg_conn *c, uint32_t oid) {
   return PRG_OK;
 }
 
-int pg_learn_add(struct pg_conn *c, const PGresult *res) {
-  for (int i = 0; i < PQnfields(res); i++)
-    if (note_type(c, PQftype(res, i)) != PRG_OK) return PRG_ERR;
-  for (int i = 0; i < PQnparams(res); i++)
-    if (note_type(c, PQparamtype(res, i)) != PRG_OK) return PRG_ERR;
+int pg_learn_add(struct pg_conn *c, struct pg_cols cols) {
+  size_t n = pg_cols_count(cols);
+  for (size_t i = 0; i < n; i++)
+    if (note_type(c, pg_cols_type(cols, i)) != PRG_OK) return PRG_ERR;
+  for (size_t i = 0; cols.head != NULL && i < cols.head->nparams; i++)
+    if (note_type(c, cols.head->params[i]) != PRG_OK) return PRG_ERR;
   return PRG_OK;
 }
 
@@ -84,25 +81,73 @@ static int learn_add_entry(struct pg_conn *c, const struct pg_entry *e) {
   return PRG_OK;
 }
 
-static void on_types(struct pg_conn *c, PGresult *res) {
+static void on_types(struct pg_conn *c, struct pg_answer *a) {
+  struct pg_run *r = c->run;
+  if (r->error != NULL) return;
+  if (r->answer == NULL) r->answer = pg_result_new();
+  if (r->answer == NULL || pg_result_add(r->answer, a) != PRG_OK)
+    r->error = prg_error_oom();
+}
+
+/* The cells of a row as texts with a zero byte, at `to`. PRG_ERR: no memory. */
+static int copy_texts(struct pg_result *r, size_t row, struct prg_arena *a,
+                      const char **to) {
+  const struct prg_value *v = prg_result_row(&r->base, row);
+  if (v == NULL) return PRG_ERR;
+  for (size_t i = 0; i < r->plan->desc->ncols; i++) {
+    bool is_text = v[i].type == PRG_TEXT;
+    to[i] = is_text ? prg_arena_dup(a, v[i].u.s.p, v[i].u.s.n) : NULL;
+    if (is_text && to[i] == NULL) return PRG_ERR;
+  }
+  return PRG_OK;
+}
+
+static int copy_all(struct pg_result *r, struct prg_arena *a,
+                    struct pg_texts *t) {
+  size_t ncols = r->plan->desc->ncols, nrows = r->base.nrows;
+  const char **cells =
+      prg_arena_alloc(a, (nrows * ncols + 1) * sizeof(const char *));
+  if (cells == NULL) return PRG_ERR;
+  for (size_t i = 0; i < nrows; i++)
+    if (copy_texts(r, i, a, cells + i * ncols) != PRG_OK) return PRG_ERR;
+  *t = (struct pg_texts){cells, nrows, ncols};
+  return PRG_OK;
+}
+
+/* Reads the answer about types: every column is taken as text. */
+static void learn(struct pg_conn *c) {
+  struct pg_result *r = c->run->answer;
+  struct pg_plan *p = NULL;
   struct prg_error *e = NULL;
-  if (PQresultStatus(res) == PGRES_TUPLES_OK && c->run.error == NULL &&
-      pg_catalog_learn(pg_catalog_of(c), res, &e) != PRG_OK)
-    c->run.error = e;
-  PQclear(res);
+  struct prg_arena a;
+  struct pg_texts t;
+  if (r == NULL || c->run->error != NULL) return;
+  prg_arena_init(&a);
+  p = pg_plan_texts(pg_shared_of(c), pg_result_cols(r));
+  if (p == NULL || pg_result_plan(r, p) != PRG_OK ||
+      copy_all(r, &a, &t) != PRG_OK)
+    e = prg_error_oom();
+  else if (pg_catalog_learn(pg_catalog_of(c), t, &e) == PRG_OK)
+    e = NULL;
+  c->run->error = e;
+  pg_plan_unref(p);
+  prg_arena_fini(&a);
+  prg_result_free(&r->base);
+  c->run->answer = NULL;
 }
 
 static int after_types(struct pg_conn *c) {
   struct prg_error *e = pg_take_error(c);
   if (e != NULL && c->base.tx == PRG_TX_FAILED) return pg_finish(c, NULL, e);
+  if (e == NULL) learn(c);
   /* A server without such a catalogue: unknown types are texts. */
   prg_error_unref(e);
-  if (c->run.error != NULL) {
-    e = c->run.error;
-    c->run.error = NULL;
+  if (c->run->error != NULL) {
+    e = c->run->error;
+    c->run->error = NULL;
     return pg_finish(c, NULL, e);
   }
-  c->state = c->run.after_learn;
+  c->run->state = c->run->after_learn;
   return PRG_OK;
 }
 
@@ -110,24 +155,23 @@ static int send_types(struct pg_conn *c) {
   struct prg_buf sql;
   int rc = PRG_OK;
   prg_buf_init(&sql, 0);
-  pg_catalog_query(PQserverVersion(c->pg), c->run.unknown, c->run.nunknown,
+  pg_catalog_query(PQserverVersion(c->pg), c->run->unknown, c->run->nunknown,
                    &sql);
-  c->run.nunknown = 0;
+  c->run->nunknown = 0;
   if (sql.failed || sql.len == 0)
     pg_finish(c, NULL, prg_error_oom());
   else
-    rc = pg_exchange_begin(c, PQsendQuery(c->pg, sql.data), on_types,
-                           after_types);
+    rc = pg_exchange_query(c, sql.data, on_types, after_types);
   prg_buf_fini(&sql);
   return rc;
 }
 
 int pg_learn(struct pg_conn *c, int (*after)(struct pg_conn *)) {
-  bool can = c->run.nunknown > 0 && !c->run.learnt &&
-             PQtransactionStatus(c->pg) != PQTRANS_INERROR;
-  c->run.after_learn = after;
-  c->state = can ? send_types : after;
-  if (can) c->run.learnt = true;
+  bool can =
+      c->run->nunknown > 0 && !c->run->learnt && c->base.tx != PRG_TX_FAILED;
+  c->run->after_learn = after;
+  c->run->state = can ? send_types : after;
+  if (can) c->run->learnt = true;
   return PRG_OK;
 }
 
@@ -166,7 +210,7 @@ static Oid unite(Oid a, Oid b) {
 /* The types to declare. A NULL says nothing about its set, and of a single set
 ** nothing means 0, so that the same values always give the same types. */
 static void declare(struct pg_conn *c) {
-  const struct prg_req *req = c->req;
+  const struct prg_req *req = c->run->req;
   const unsigned char *typed = req->stmt->typed;
   size_t n = (size_t)req->stmt->nparams;
   for (size_t i = 0; i < n; i++) {
@@ -186,7 +230,7 @@ static void declare(struct pg_conn *c) {
 
 int pg_encode_set(struct pg_conn *c, const struct prg_value *params, int n,
                   const Oid *types, struct prg_error **err) {
-  size_t total = c->req->stmt->len;
+  size_t total = c->run->req->stmt->len;
   for (int i = 0; i < n; i++) {
     struct pg_target to = {.oid = types == NULL ? c->sig[i] : types[i],
                            .index = i};
@@ -207,7 +251,7 @@ int pg_encode_set(struct pg_conn *c, const struct prg_value *params, int n,
   return PRG_OK;
 }
 
-/* libpq has copied the parameters. */
+/* The link has copied the parameters. */
 static void drop_scratch(struct pg_conn *c) {
   if (c->scratch.used > KEEP_SCRATCH)
     prg_arena_fini(&c->scratch);
@@ -218,8 +262,8 @@ static void drop_scratch(struct pg_conn *c) {
 /* ---- taking rows -------------------------------------------------------- */
 
 static void own_error(struct pg_conn *c, struct prg_error *e) {
-  if (c->run.error == NULL)
-    c->run.error = e;
+  if (c->run->error == NULL)
+    c->run->error = e;
   else
     prg_error_unref(e);
 }
@@ -232,10 +276,10 @@ static struct prg_error *changed_error(void) {
 }
 
 /* Plans by what an answer itself says, known types or not. */
-static void plan_by_answer(struct pg_conn *c, const PGresult *res) {
-  struct pg_run *r = &c->run;
-  if (PQnfields(res) > 0) {
-    r->plan = pg_plan_new(pg_shared_of(c), res, PQfformat(res, 0));
+static void plan_by(struct pg_conn *c, struct pg_cols cols) {
+  struct pg_run *r = c->run;
+  if (pg_cols_count(cols) > 0) {
+    r->plan = pg_plan_told(pg_shared_of(c), cols);
     if (r->plan == NULL)
       own_error(c, prg_error_oom());
     else if (!pg_plan_decodes(r->plan))
@@ -246,45 +290,41 @@ static void plan_by_answer(struct pg_conn *c, const PGresult *res) {
 
 /* Finds out how to decode, with the first part of an answer. Without `force` it
 ** may stay open until the types are learnt. */
-static void choose_plan(struct pg_conn *c, const PGresult *res, bool force) {
-  struct pg_run *r = &c->run;
+static void choose_plan(struct pg_conn *c, const struct pg_answer *a,
+                        bool force) {
+  struct pg_run *r = c->run;
   const struct pg_catalog *cat = pg_catalog_of(c);
   bool known = true;
   if (r->has_plan) return;
-  if (r->entry != NULL && pg_plan_fits(r->entry->plan, res)) {
+  if (r->entry != NULL && pg_plan_fits(r->entry->plan, a)) {
     r->plan = pg_plan_ref(r->entry->plan);
     r->has_plan = true;
     return;
   }
   r->off_plan = r->entry != NULL;
-  for (int i = 0; i < PQnfields(res) && known; i++)
-    known = pg_catalog_knows(cat, PQftype(res, i));
-  if (known || force) plan_by_answer(c, res);
+  size_t n = pg_cols_count(a->cols);
+  for (size_t i = 0; i < n && known; i++)
+    known = pg_catalog_knows(cat, pg_cols_type(a->cols, i));
+  if (known || force) plan_by(c, a->cols);
 }
 
 /* The result that is being filled. There is one before anything is sent, so
 ** that a statement without rows cannot end as "out of memory" after it ran. */
 static struct pg_result *collecting(struct pg_conn *c) {
-  struct pg_run *r = &c->run;
+  struct pg_run *r = c->run;
   if (r->result == NULL) r->result = pg_result_new();
-  if (r->result == NULL)
-    own_error(c, prg_error_oom());
-  else
-    r->result->per_row = r->single;
+  if (r->result == NULL) own_error(c, prg_error_oom());
   return r->result;
 }
 
-static void add_part(struct pg_conn *c, PGresult *res) {
+static void add_part(struct pg_conn *c, struct pg_answer *a) {
   struct pg_result *r = collecting(c);
-  if (r == NULL)
-    PQclear(res);
-  else if (pg_result_add(r, res) != PRG_OK)
-    own_error(c, prg_error_oom());
+  if (r != NULL && pg_result_add(r, a) != PRG_OK) own_error(c, prg_error_oom());
 }
 
 /* Gives the owner what was collected so far. */
 static void deliver(struct pg_conn *c) {
-  struct pg_run *r = &c->run;
+  struct pg_run *r = c->run;
   struct pg_result *out = collecting(c);
   if (out == NULL) return;
   if (pg_result_plan(out, r->plan) != PRG_OK) {
@@ -295,13 +335,12 @@ static void deliver(struct pg_conn *c) {
   out->base.affected = (int64_t)out->base.nrows;
   r->result = NULL;
   r->delivered = true;
-  prg_req_deliver(c->req, &out->base);
+  prg_req_deliver(c->run->req, &out->base);
 }
 
-static void discard(struct pg_conn *c, PGresult *res) {
-  struct pg_run *r = &c->run;
-  r->discarded += (size_t)PQntuples(res);
-  PQclear(res);
+static void discard(struct pg_conn *c, const struct pg_answer *a) {
+  struct pg_run *r = c->run;
+  r->discarded += a->nrows;
   /* Not in a transaction, which a cancel would abort, and not what may write,
   ** which it would undo. */
   if (r->discarded >= MAX_DISCARD && r->was_idle && c->cancelling == NULL &&
@@ -313,67 +352,62 @@ static void discard(struct pg_conn *c, PGresult *res) {
 
 /* The owner of max_rows rows need not wait for the end of a statement that only
 ** reads. */
-static void take_surplus(struct pg_conn *c, PGresult *res) {
-  struct pg_run *r = &c->run;
+static void take_surplus(struct pg_conn *c, const struct pg_answer *a) {
+  struct pg_run *r = c->run;
   r->truncated = true;
-  discard(c, res);
-  if (!(c->req->stmt->flags & PRG_STMT_READ) || !r->has_plan) return;
+  discard(c, a);
+  if (!(c->run->req->stmt->flags & PRG_STMT_READ) || !r->has_plan) return;
   if (collecting(c) != NULL)
     pg_tag_copy(r->result->base.tag, sizeof r->result->base.tag, "SELECT");
   deliver(c);
   if (r->was_idle) c->recancel = prg_now() + PRG_SECOND;
 }
 
-static void take_rows(struct pg_conn *c, PGresult *res) {
-  struct pg_run *r = &c->run;
-  const struct prg_req *req = c->req;
+/* So many rows are to be looked at at once. */
+static size_t rows_wanted(struct pg_conn *c) {
+  const struct pg_run *r = c->run;
+  const struct prg_req *req = r->req;
+  size_t n = r->result == NULL ? 0 : r->result->base.nrows;
+  size_t max = req->kind == PRG_REQ_STREAM ? req->chunk : req->max_rows;
+  if (req->ghost || r->error != NULL || r->truncated || max == 0)
+    return SIZE_MAX;
+  return n < max ? max - n : 1;
+}
+
+static void take_rows(struct pg_conn *c, struct pg_answer *a) {
+  struct pg_run *r = c->run;
+  const struct prg_req *req = r->req;
   bool stream = req->kind == PRG_REQ_STREAM;
   size_t n = r->result == NULL ? 0 : r->result->base.nrows;
   if (req->ghost || r->error != NULL || r->truncated) {
-    discard(c, res);
+    discard(c, a);
     return;
   }
-  choose_plan(c, res, stream);
-  if (!stream && n >= req->max_rows) {
-    take_surplus(c, res);
+  choose_plan(c, a, stream);
+  if (!stream && req->max_rows > 0 && n >= req->max_rows) {
+    take_surplus(c, a);
     return;
   }
-  add_part(c, res);
-#ifdef LIBPQ_HAS_CHUNK_MODE
-  if (stream && r->error == NULL) deliver(c); /* libpq has counted */
-#else
-  if (stream && r->error == NULL && n + 1 >= req->chunk) deliver(c);
-#endif
+  add_part(c, a);
+  if (stream && r->error == NULL && n + a->nrows >= req->chunk) deliver(c);
 }
 
-static void take_end(struct pg_conn *c, PGresult *res) {
-  struct pg_run *r = &c->run;
+static void take_end(struct pg_conn *c, struct pg_answer *a) {
+  struct pg_run *r = c->run;
   struct pg_result *out = collecting(c);
-  if (out == NULL || c->req->ghost) {
-    PQclear(res);
-    return;
-  }
-  pg_result_tag(&out->base, res);
+  if (out == NULL || r->req->ghost) return;
+  pg_result_tag(&out->base, a);
   pg_note_tag(c, out->base.tag);
-  choose_plan(c, res, false);
-  if ((PQnfields(res) == 0 && PQntuples(res) == 0) ||
-      (r->single && out->nparts > 0))
-    PQclear(res);
-  else
-    add_part(c, res);
+  choose_plan(c, a, false);
+  if (a->nrows == 0 && (out->nparts > 0 || pg_cols_count(a->cols) == 0)) return;
+  add_part(c, a);
 }
 
-static void on_answer(struct pg_conn *c, PGresult *res) {
-  switch (PQresultStatus(res)) {
-    case PGRES_SINGLE_TUPLE:
-#ifdef LIBPQ_HAS_CHUNK_MODE
-    case PGRES_TUPLES_CHUNK:
-#endif
-      take_rows(c, res);
-      break;
-    default:
-      take_end(c, res);
-  }
+static void on_answer(struct pg_conn *c, struct pg_answer *a) {
+  if (a->end)
+    take_end(c, a);
+  else
+    take_rows(c, a);
 }
 
 /* ---- the end ------------------------------------------------------------ */
@@ -392,13 +426,12 @@ static void cut(struct pg_run *r, struct pg_result *out,
 }
 
 static int finish_answer(struct pg_conn *c) {
-  struct pg_run *r = &c->run;
+  struct pg_run *r = c->run;
   struct pg_result *out = collecting(c);
   struct prg_error *e;
-  if (out != NULL && !r->has_plan && out->nparts > 0)
-    plan_by_answer(c, out->parts[0]);
+  if (out != NULL && !r->has_plan) plan_by(c, pg_result_cols(out));
   if (r->error == NULL && out != NULL) {
-    cut(r, out, c->req);
+    cut(r, out, c->run->req);
     if (pg_result_plan(out, r->plan) != PRG_OK) own_error(c, prg_error_oom());
   }
   if (r->error != NULL) {
@@ -412,26 +445,27 @@ static int finish_answer(struct pg_conn *c) {
 
 /* What this execution tells about the next ones. */
 static void learn_from_run(struct pg_conn *c) {
-  struct pg_run *r = &c->run;
+  struct pg_run *r = c->run;
   struct pg_entry *e = r->entry;
-  size_t max = c->req->max_rows;
+  size_t max = c->run->req->max_rows;
   bool more = r->truncated ||
               (r->result != NULL && max > 0 && r->result->base.nrows > max);
   if (e == NULL) return;
-  if (c->req->kind == PRG_REQ_QUERY && max > 0)
+  if (c->run->req->kind == PRG_REQ_QUERY && max > 0)
     e->calm = more ? 0 : e->calm < CALM_RUNS ? e->calm + 1 : e->calm;
   if (!r->off_plan) return;
-  r->entry = NULL;
   pg_cache_drop(&c->cache, e, true);
+  pg_entry_unref(e);
+  r->entry = NULL;
 }
 
 static int after_answer(struct pg_conn *c) {
-  struct pg_run *r = &c->run;
+  struct pg_run *r = c->run;
   struct prg_error *e = pg_take_error(c);
   if (e != NULL) return pg_query_failed(c, e);
   learn_from_run(c);
-  if (!r->has_plan && r->result != NULL && r->result->nparts > 0) {
-    if (pg_learn_add(c, r->result->parts[0]) != PRG_OK)
+  if (!r->has_plan && r->result != NULL) {
+    if (pg_learn_add(c, pg_result_cols(r->result)) != PRG_OK)
       return pg_finish(c, NULL, prg_error_oom());
     return pg_learn(c, finish_answer);
   }
@@ -445,44 +479,48 @@ enum remedy { NONE, ANEW, CLOSE_ANEW, AS_TEXT };
 /* What an error says about the statement itself. */
 static enum remedy remedy_of(const struct pg_conn *c,
                              const struct prg_error *e) {
-  const struct pg_run *r = &c->run;
+  const struct pg_run *r = c->run;
   if (r->entry == NULL || r->delivered) return NONE;
   if (strcmp(e->sqlstate, "26000") == 0) return ANEW;
   if (r->loose) return strcmp(e->sqlstate, "42P05") == 0 ? ANEW : NONE;
   /* It was analysed anew, with the parameters' types of then, and what it names
   ** has changed. Errors of functions that run have no position in it. */
   if (strncmp(e->sqlstate, "42", 2) == 0 && e->position > 0) return CLOSE_ANEW;
-  if (strcmp(e->sqlstate, "0A000") == 0 && c->x.revalidate) return CLOSE_ANEW;
+  if (strcmp(e->sqlstate, "0A000") == 0 && c->run->x.revalidate)
+    return CLOSE_ANEW;
   if (strcmp(e->sqlstate, "42883") == 0 && !r->entry->text_only &&
-      r->entry->plan != NULL && r->entry->plan->format == PG_BINARY_FORMAT &&
+      r->entry->plan != NULL && r->entry->plan->format != PG_TEXT_FORMAT &&
       strstr(prg_error_message(e), "binary output function") != NULL)
     return AS_TEXT;
   return NONE;
 }
 
 static void apply(struct pg_conn *c, enum remedy what) {
-  struct pg_run *r = &c->run;
+  struct pg_run *r = c->run;
   if (what == AS_TEXT) {
     struct pg_plan *p = pg_plan_renew(r->entry->plan, PG_TEXT_FORMAT);
-    if (p == NULL) return; /* the next run will try again */
-    pg_plan_unref(r->entry->plan);
-    r->entry->plan = p;
-    r->entry->text_only = true;
+    if (p != NULL) { /* else the next run will try again */
+      pg_plan_unref(r->entry->plan);
+      r->entry->plan = p;
+      r->entry->text_only = true;
+    }
   } else if (r->loose) {
     pg_cache_jump(&c->cache);
-    pg_entry_free(r->entry);
     r->loose = false;
   } else {
     pg_cache_drop(&c->cache, r->entry, what == CLOSE_ANEW);
   }
+  pg_entry_unref(r->entry);
   r->entry = NULL;
 }
 
 int pg_query_failed(struct pg_conn *c, struct prg_error *e) {
-  struct pg_run *r = &c->run;
+  struct pg_run *r = c->run;
   enum remedy what = remedy_of(c, e);
-  bool again =
-      what != NONE && r->was_idle && !r->retried && c->base.tx == PRG_TX_IDLE;
+  bool stray = c->stray && r->shared && !r->delivered &&
+               strcmp(e->sqlstate, "57014") == 0;
+  bool again = (what != NONE || stray) && r->was_idle && !r->retried &&
+               c->base.tx == PRG_TX_IDLE;
   if (what != NONE) apply(c, what);
   if (!again) {
     if (what != NONE && e != prg_error_oom()) e->retryable = true;
@@ -491,36 +529,36 @@ int pg_query_failed(struct pg_conn *c, struct prg_error *e) {
   prg_error_unref(e);
   pg_run_fini(c);
   r->retried = true;
-  c->state = pg_query_begin;
+  c->run->state = pg_query_begin;
   return PRG_OK;
 }
 
 /* ---- preparing ---------------------------------------------------------- */
 
-static void on_prepared(struct pg_conn *c, PGresult *res) {
-  struct pg_run *r = &c->run;
-  if (c->x.ended == r->nclosing + 1 && r->described == NULL)
-    r->described = res;
-  else
-    PQclear(res);
+static void on_prepared(struct pg_conn *c, struct pg_answer *a) {
+  struct pg_run *r = c->run;
+  if (a->described != NULL && r->x.ended == r->nclosing + 1 &&
+      r->described == NULL)
+    r->described = pg_head_ref(a->described);
 }
 
 static int entry_ready(struct pg_conn *c) {
-  struct pg_run *r = &c->run;
+  struct pg_run *r = c->run;
   struct pg_entry *e = r->entry;
-  if (PQnfields(r->described) > 0) {
-    e->plan = pg_plan_new(pg_shared_of(c), r->described, PG_ANY_FORMAT);
+  if (r->described->ncols > 0) {
+    struct pg_cols cols = {.head = r->described};
+    e->plan = pg_plan_new(pg_shared_of(c), cols, c->link->formats);
     if (e->plan == NULL) return pg_finish(c, NULL, prg_error_oom());
   }
   if (pg_cache_add(&c->cache, e) != PRG_OK)
     return pg_finish(c, NULL, prg_error_oom());
   r->loose = false;
-  c->state = c->req->kind == PRG_REQ_BATCH ? pg_batch_execute : execute;
+  c->run->state = r->req->kind == PRG_REQ_BATCH ? pg_batch_execute : execute;
   return PRG_OK;
 }
 
 static int after_prepare(struct pg_conn *c) {
-  struct pg_run *r = &c->run;
+  struct pg_run *r = c->run;
   struct prg_error *e = pg_take_error(c);
   struct pg_entry *entry = r->entry;
   int n = entry->nparams;
@@ -528,21 +566,20 @@ static int after_prepare(struct pg_conn *c) {
   if (e != NULL) {
     enum remedy what = remedy_of(c, e);
     if (what == NONE) { /* it does not exist on the server */
-      pg_entry_free(entry);
+      pg_entry_unref(entry);
       r->entry = NULL;
       r->loose = false;
     }
     return pg_query_failed(c, e);
   }
   if (r->described == NULL) return pg_finish(c, NULL, prg_error_oom());
-  if (PQnparams(r->described) != n)
+  if (r->described->nparams != (size_t)n)
     return pg_finish(
         c, NULL,
-        prg_error_new(PRG_K_USAGE, "the statement has %d parameters, not %d",
-                      PQnparams(r->described), n));
-  for (int i = 0; i < n; i++)
-    entry->types[n + i] = PQparamtype(r->described, i);
-  if (pg_learn_add(c, r->described) != PRG_OK)
+        prg_error_new(PRG_K_USAGE, "the statement has %zu parameters, not %d",
+                      r->described->nparams, n));
+  for (int i = 0; i < n; i++) entry->types[n + i] = r->described->params[i];
+  if (pg_learn_add(c, (struct pg_cols){.head = r->described}) != PRG_OK)
     return pg_finish(c, NULL, prg_error_oom());
   return pg_learn(c, entry_ready);
 }
@@ -552,67 +589,51 @@ static int after_prepare(struct pg_conn *c) {
 ** only when they become many. */
 static int send_closing(struct pg_conn *c) {
   struct pg_cache *k = &c->cache;
-  struct pg_run *r = &c->run;
+  struct pg_run *r = c->run;
   if (k->nclosing == 0 || (!r->was_idle && k->nclosing < MAX_CLOSING_TX))
     return PRG_OK;
   for (size_t i = 0; i < k->nclosing; i++) {
     char name[PG_NAME_SIZE];
     pg_cache_name(k, k->closing[i], name);
-#ifdef LIBPQ_HAS_CLOSE_PREPARED
-    int ok = PQsendClosePrepared(c->pg, name);
-#else
-    char sql[PG_NAME_SIZE + 16];
-    snprintf(sql, sizeof sql, "DEALLOCATE %s", name);
-    int ok = PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0);
-#endif
-    if (pg_pipeline_sent(c, ok) != PRG_OK) return PRG_ERR;
+    if (c->link->close(c, name) != PRG_OK) return PRG_ERR;
     r->nclosing++;
   }
   k->nclosing = 0;
-  return r->was_idle ? pg_pipeline_sync(c) : PRG_OK;
+  return r->was_idle && !c->link->safe_close ? c->link->sync(c) : PRG_OK;
 }
 
 /* Parse and Describe in one round trip. */
 static int prepare(struct pg_conn *c) {
-  struct prg_stmt *stmt = c->req->stmt;
-  struct pg_run *r = &c->run;
+  struct prg_stmt *stmt = c->run->req->stmt;
+  struct pg_run *r = c->run;
   pg_cache_trim(&c->cache, c->base.config->statement_cache - 1);
   r->entry = pg_entry_new(&c->cache, stmt, c->sig);
   if (r->entry == NULL) return pg_finish(c, NULL, prg_error_oom());
   r->loose = true;
   const char *name = r->entry->name;
   if (pg_pipeline_begin(c, on_prepared, after_prepare) != PRG_OK ||
-      send_closing(c) != PRG_OK ||
-      pg_pipeline_sent(c, PQsendPrepare(c->pg, name, stmt->sql, stmt->nparams,
-                                        c->sig)) != PRG_OK ||
-      pg_pipeline_sent(c, PQsendDescribePrepared(c->pg, name)) != PRG_OK)
+      send_closing(c) != PRG_OK || c->link->parse(c, name, stmt) != PRG_OK ||
+      c->link->describe(c, name) != PRG_OK)
     return PRG_ERR;
-  return pg_pipeline_sync(c);
+  return c->link->sync(c);
 }
 
 /* ---- executing ---------------------------------------------------------- */
 
-static void set_row_mode(struct pg_conn *c) {
-  const struct prg_req *req = c->req;
-  const struct pg_entry *e = c->run.entry;
-  bool limited = req->kind == PRG_REQ_QUERY && req->max_rows > 0 &&
-                 (e == NULL || e->calm < CALM_RUNS);
-  if (req->kind != PRG_REQ_STREAM && !limited) return;
-#ifdef LIBPQ_HAS_CHUNK_MODE
-  if (req->kind == PRG_REQ_STREAM) {
-    PQsetChunkedRowsMode(c->pg, (int)req->chunk);
-    return;
-  }
-#endif
-  c->run.single = PQsetSingleRowMode(c->pg) == 1;
+/* Are rows to come piece by piece? */
+static bool is_by_rows(const struct pg_run *r) {
+  const struct prg_req *req = r->req;
+  if (req->kind == PRG_REQ_STREAM) return true;
+  return req->kind == PRG_REQ_QUERY && req->max_rows > 0 &&
+         (r->entry == NULL || r->entry->calm < CALM_RUNS);
 }
 
 /* All that can fail on our side, before anything is sent. */
 static int prepare_answer(struct pg_conn *c, const Oid *types,
                           struct prg_error **err) {
-  const struct prg_req *req = c->req;
-  c->run.result = pg_result_new();
-  if (c->run.result == NULL) {
+  const struct prg_req *req = c->run->req;
+  c->run->result = pg_result_new();
+  if (c->run->result == NULL) {
     *err = prg_error_oom();
     return PRG_ERR;
   }
@@ -622,28 +643,43 @@ static int prepare_answer(struct pg_conn *c, const Oid *types,
   return PRG_ERR;
 }
 
-static int begin_answer(struct pg_conn *c, int ok) {
+static void begin_answer(struct pg_conn *c) {
+  pg_exchange_begin(c, on_answer, after_answer);
+  c->run->x.rows = rows_wanted;
+}
+
+static int answer_begun(struct pg_conn *c, int rc) {
   drop_scratch(c);
-  if (ok) set_row_mode(c);
-  return pg_exchange_begin(c, ok, on_answer, after_answer);
+  if (rc == PRG_OK && is_by_rows(c->run)) c->link->by_rows(c);
+  return rc;
+}
+
+/* The server looks whether a statement's columns are still those that were
+** described, but not those of what a utility statement runs (FETCH). */
+static bool may_change(const struct prg_stmt *stmt) {
+  return (stmt->flags & (PRG_STMT_UTILITY | PRG_STMT_CONTROL)) != 0;
 }
 
 static int execute_now(struct pg_conn *c) {
-  struct pg_entry *e = c->run.entry;
+  struct pg_entry *e = c->run->entry;
   struct prg_error *err = NULL;
   if (e->plan != NULL && !pg_plan_refresh(e->plan)) {
-    struct pg_plan *p =
-        pg_plan_renew(e->plan, e->text_only ? PG_TEXT_FORMAT : PG_ANY_FORMAT);
+    struct pg_plan *p = pg_plan_renew(
+        e->plan, e->text_only ? PG_TEXT_FORMAT : c->link->formats);
     if (p == NULL) return pg_finish(c, NULL, prg_error_oom());
     pg_plan_unref(e->plan);
     e->plan = p;
   }
   if (prepare_answer(c, e->types + e->nparams, &err) != PRG_OK)
     return pg_finish(c, NULL, err);
-  int format = e->plan == NULL ? PG_TEXT_FORMAT : e->plan->format;
-  return begin_answer(
-      c, PQsendQueryPrepared(c->pg, e->name, e->nparams, c->values, c->lengths,
-                             c->formats, format));
+  begin_answer(c);
+  int rc = c->link->bound(c, e->name, e->nparams, e->plan, may_change(e->stmt));
+  if (rc == PRG_OK &&
+      c->run->untold) { /* the entry's may be renewed meanwhile */
+    c->run->plan = pg_plan_ref(e->plan);
+    c->run->has_plan = true;
+  }
+  return answer_begun(c, rc);
 }
 
 static bool is_stale(const struct pg_conn *c, const struct pg_entry *e) {
@@ -655,8 +691,8 @@ static bool is_stale(const struct pg_conn *c, const struct pg_entry *e) {
 }
 
 static int execute(struct pg_conn *c) {
-  struct pg_entry *e = c->run.entry;
-  if (c->run.learnt || !is_stale(c, e)) return execute_now(c);
+  struct pg_entry *e = c->run->entry;
+  if (c->run->learnt || !is_stale(c, e)) return execute_now(c);
   if (learn_add_entry(c, e) != PRG_OK)
     return pg_finish(c, NULL, prg_error_oom());
   return pg_learn(c, execute_now);
@@ -665,12 +701,11 @@ static int execute(struct pg_conn *c) {
 /* Parse, Bind, Describe, Execute and Sync at once, which is also right when the
 ** next statement meets another server (a pooler by transaction). */
 static int execute_unnamed(struct pg_conn *c) {
-  const struct prg_stmt *stmt = c->req->stmt;
+  const struct prg_stmt *stmt = c->run->req->stmt;
   struct prg_error *err = NULL;
   if (prepare_answer(c, NULL, &err) != PRG_OK) return pg_finish(c, NULL, err);
-  return begin_answer(
-      c, PQsendQueryParams(c->pg, stmt->sql, stmt->nparams, c->sig, c->values,
-                           c->lengths, c->formats, PG_TEXT_FORMAT));
+  begin_answer(c);
+  return answer_begun(c, c->link->whole(c, stmt));
 }
 
 /* FETCH is a utility statement, but one that gives rows again and again. */
@@ -679,32 +714,33 @@ static bool is_fetch(const struct prg_stmt *stmt) {
 }
 
 static bool is_named(const struct pg_conn *c) {
-  const struct prg_stmt *stmt = c->req->stmt;
+  const struct prg_stmt *stmt = c->run->req->stmt;
   if (c->base.config->statement_cache == 0) return false;
-  if (stmt->nparams > MAX_DESCRIBED) return false;
+  if (stmt->nparams > c->link->max_described) return false;
   if (!(stmt->flags & (PRG_STMT_UTILITY | PRG_STMT_CONTROL))) return true;
   return stmt->nparams > 0 || is_fetch(stmt);
 }
 
 int pg_query_begin(struct pg_conn *c) {
-  struct prg_req *req = c->req;
-  struct pg_run *r = &c->run;
+  struct prg_req *req = c->run->req;
+  struct pg_run *r = c->run;
   struct prg_error *e = pg_refuse(req);
   bool batch = req->kind == PRG_REQ_BATCH;
   if (e != NULL) return pg_finish(c, NULL, e);
-  r->was_idle = PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+  r->was_idle = c->base.tx == PRG_TX_IDLE;
   if (reserve_params(c, (size_t)req->stmt->nparams) != PRG_OK)
     return pg_finish(c, NULL, prg_error_oom());
   declare(c);
   if (!is_named(c)) {
-    c->state = batch ? pg_batch_execute : execute_unnamed;
+    c->run->state = batch ? pg_batch_execute : execute_unnamed;
     return PRG_OK;
   }
   r->entry = pg_cache_find(&c->cache, req->stmt, c->sig);
+  if (r->entry != NULL) pg_entry_ref(r->entry);
   /* They are needed after this step, or would be for a second try. */
   if ((r->entry == NULL || r->was_idle) && prg_req_own_params(req) != PRG_OK)
     return pg_finish(c, NULL, prg_error_oom());
   if (r->entry == NULL) return prepare(c);
-  c->state = batch ? pg_batch_execute : execute;
+  c->run->state = batch ? pg_batch_execute : execute;
   return PRG_OK;
 }

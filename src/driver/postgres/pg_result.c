@@ -7,87 +7,151 @@
 #include "base/mem.h"
 #include "driver/postgres/pg_cells.h"
 
-/* ---- plans -------------------------------------------------------------- */
+/* ---- heads and columns -------------------------------------------------- */
 
-/* Where the names and types of columns come from: one of the two. */
-struct source {
-  const PGresult *res;
-  const struct prg_desc *desc;
-};
-
-static size_t source_count(struct source s) {
-  return s.res != NULL ? (size_t)PQnfields(s.res) : s.desc->ncols;
+struct pg_head *pg_head_new(size_t ncols, size_t nparams, size_t extra,
+                            char **names) {
+  struct pg_head *h;
+  size_t cols = ncols * sizeof h->cols[0];
+  size_t params = nparams * sizeof h->params[0];
+  h = prg_alloc(sizeof *h + cols + params + extra);
+  if (h == NULL) return NULL;
+  h->refs = 1;
+  h->ncols = ncols;
+  h->nparams = nparams;
+  h->params = (uint32_t *)(void *)((char *)(h + 1) + cols);
+  *names = (char *)(h->params + nparams);
+  return h;
 }
 
-static const char *source_name(struct source s, size_t i) {
-  const char *name =
-      s.res != NULL ? PQfname(s.res, (int)i) : s.desc->cols[i].name.p;
+struct pg_head *pg_head_ref(struct pg_head *h) {
+  if (h != NULL) h->refs++;
+  return h;
+}
+
+void pg_head_unref(struct pg_head *h) {
+  if (h != NULL && --h->refs == 0) prg_free(h);
+}
+
+size_t pg_cols_count(struct pg_cols s) {
+  if (s.res != NULL) return (size_t)PQnfields(s.res);
+  if (s.head != NULL) return s.head->ncols;
+  return s.desc != NULL ? s.desc->ncols : 0;
+}
+
+const char *pg_cols_name(struct pg_cols s, size_t i) {
+  const char *name = NULL;
+  if (s.res != NULL)
+    name = PQfname(s.res, (int)i);
+  else
+    name = s.head != NULL ? s.head->cols[i].name : s.desc->cols[i].name.p;
   return name == NULL ? "" : name;
 }
 
-static Oid source_oid(struct source s, size_t i) {
-  return s.res != NULL ? PQftype(s.res, (int)i) : s.desc->cols[i].oid;
+uint32_t pg_cols_type(struct pg_cols s, size_t i) {
+  if (s.res != NULL) return PQftype(s.res, (int)i);
+  return s.head != NULL ? s.head->cols[i].type : s.desc->cols[i].oid;
 }
 
+int pg_cols_format(struct pg_cols s, size_t i) {
+  if (s.res != NULL) return PQfformat(s.res, (int)i);
+  return s.head != NULL ? s.head->cols[i].format : PG_TEXT_FORMAT;
+}
+
+/* ---- plans -------------------------------------------------------------- */
+
 static struct prg_desc *make_desc(const struct pg_catalog *cat,
-                                  struct source s) {
-  size_t n = source_count(s), extra = 0;
+                                  struct pg_cols s) {
+  size_t n = pg_cols_count(s), extra = 0;
   char *names;
-  for (size_t i = 0; i < n; i++) extra += strlen(source_name(s, i)) + 1;
+  for (size_t i = 0; i < n; i++) extra += strlen(pg_cols_name(s, i)) + 1;
   struct prg_desc *d = prg_desc_new(n, extra, &names);
   if (d == NULL) return NULL;
   for (size_t i = 0; i < n; i++) {
     struct prg_column *col = &d->cols[i];
-    size_t len = strlen(source_name(s, i));
-    memcpy(names, source_name(s, i), len + 1);
+    size_t len = strlen(pg_cols_name(s, i));
+    memcpy(names, pg_cols_name(s, i), len + 1);
     col->name.p = names;
     col->name.n = len;
-    col->oid = source_oid(s, i);
+    col->oid = pg_cols_type(s, i);
     col->type = pg_type_name(pg_type_find(cat, col->oid));
     names += len + 1;
   }
   return d;
 }
 
-static bool all_binary(const struct pg_catalog *cat, struct source s) {
-  size_t n = source_count(s);
+static bool all_binary(const struct pg_catalog *cat, struct pg_cols s) {
+  size_t n = pg_cols_count(s);
   for (size_t i = 0; i < n; i++)
-    if (!pg_type_binary(cat, pg_type_find(cat, source_oid(s, i)))) return false;
+    if (!pg_type_binary(cat, pg_type_find(cat, pg_cols_type(s, i))))
+      return false;
   return true;
 }
 
-static struct pg_plan *plan_make(struct pg_shared *shared, struct source s,
-                                 int format) {
-  const struct pg_catalog *cat = shared->catalog;
-  size_t n = source_count(s);
-  struct pg_plan *p = prg_alloc(sizeof *p + n * sizeof p->cols[0]);
+/* Formats are not chosen yet. NULL without memory. */
+static struct pg_plan *plan_make(struct pg_shared *shared, struct pg_cols s) {
+  size_t n = pg_cols_count(s);
+  struct pg_plan *p = prg_alloc(sizeof *p + n * sizeof p->cols[0] + n);
   if (p == NULL) return NULL;
-  p->desc = make_desc(cat, s);
+  p->desc = make_desc(shared->catalog, s);
   if (p->desc == NULL) {
     prg_free(p);
     return NULL;
   }
-  if (format == PG_ANY_FORMAT)
-    format = all_binary(cat, s) ? PG_BINARY_FORMAT : PG_TEXT_FORMAT;
   p->refs = 1;
-  p->format = format;
   p->cells = pg_cells_known();
-  p->generation = pg_catalog_generation(cat);
+  p->generation = pg_catalog_generation(shared->catalog);
   p->shared = pg_shared_ref(shared);
-  for (size_t i = 0; i < n; i++) {
-    p->cols[i].type = pg_type_find(cat, p->desc->cols[i].oid);
-    p->cols[i].fast = pg_type_fast(p->cols[i].type, format);
-  }
+  p->formats = (unsigned char *)(p->cols + n);
+  for (size_t i = 0; i < n; i++)
+    p->cols[i].type = pg_type_find(shared->catalog, p->desc->cols[i].oid);
   return p;
 }
 
-struct pg_plan *pg_plan_new(struct pg_shared *s, const PGresult *res,
+static void set_format(struct pg_plan *p, size_t i, int format) {
+  p->cols[i].format = p->formats[i] = (unsigned char)format;
+  p->cols[i].fast = pg_type_fast(p->cols[i].type, format);
+}
+
+/* One format for all when they are all alike, so that it is sent once. */
+static struct pg_plan *plan_ready(struct pg_plan *p) {
+  size_t n = p->desc->ncols, same = 0;
+  while (same < n && p->formats[same] == p->formats[0]) same++;
+  p->format = same < n ? PG_EACH_FORMAT : p->formats[0];
+  return p;
+}
+
+struct pg_plan *pg_plan_new(struct pg_shared *shared, struct pg_cols s,
                             int format) {
-  return plan_make(s, (struct source){.res = res}, format);
+  const struct pg_catalog *cat = shared->catalog;
+  struct pg_plan *p = plan_make(shared, s);
+  if (p == NULL) return NULL;
+  if (format == PG_ANY_FORMAT)
+    format = all_binary(cat, s) ? PG_BINARY_FORMAT : PG_TEXT_FORMAT;
+  for (size_t i = 0; i < p->desc->ncols; i++)
+    set_format(p, i,
+               format == PG_EACH_FORMAT ? pg_type_binary(cat, p->cols[i].type)
+                                        : format);
+  return plan_ready(p);
+}
+
+struct pg_plan *pg_plan_told(struct pg_shared *shared, struct pg_cols s) {
+  struct pg_plan *p = plan_make(shared, s);
+  if (p == NULL) return NULL;
+  for (size_t i = 0; i < p->desc->ncols; i++)
+    set_format(p, i, pg_cols_format(s, i) != 0);
+  return plan_ready(p);
+}
+
+struct pg_plan *pg_plan_texts(struct pg_shared *shared, struct pg_cols s) {
+  struct pg_plan *p = pg_plan_new(shared, s, PG_TEXT_FORMAT);
+  for (size_t i = 0; p != NULL && i < p->desc->ncols; i++)
+    p->cols[i].fast = PG_FAST_TEXT;
+  return p;
 }
 
 struct pg_plan *pg_plan_renew(const struct pg_plan *old, int format) {
-  return plan_make(old->shared, (struct source){.desc = old->desc}, format);
+  return pg_plan_new(old->shared, (struct pg_cols){.desc = old->desc}, format);
 }
 
 bool pg_plan_refresh(struct pg_plan *p) {
@@ -113,18 +177,25 @@ void pg_plan_unref(struct pg_plan *p) {
   prg_free(p);
 }
 
-bool pg_plan_fits(const struct pg_plan *p, const PGresult *res) {
-  size_t n = (size_t)PQnfields(res);
+bool pg_plan_fits(const struct pg_plan *p, const struct pg_answer *a) {
+  if (a->untold) return true;
+  size_t n = pg_cols_count(a->cols);
   if (p == NULL) return n == 0;
   if (n != p->desc->ncols) return false;
   for (size_t i = 0; i < n; i++)
-    if (PQftype(res, (int)i) != p->desc->cols[i].oid) return false;
-  return n == 0 || PQfformat(res, 0) == p->format;
+    if (pg_cols_type(a->cols, i) != p->desc->cols[i].oid ||
+        pg_cols_format(a->cols, i) != p->cols[i].format)
+      return false;
+  return true;
 }
 
 bool pg_plan_decodes(const struct pg_plan *p) {
-  if (p == NULL || p->format == PG_TEXT_FORMAT) return true;
-  return all_binary(p->shared->catalog, (struct source){.desc = p->desc});
+  if (p == NULL) return true;
+  for (size_t i = 0; i < p->desc->ncols; i++)
+    if (p->cols[i].format != PG_TEXT_FORMAT &&
+        !pg_type_binary(p->shared->catalog, p->cols[i].type))
+      return false;
+  return true;
 }
 
 /* ---- results ------------------------------------------------------------ */
@@ -135,43 +206,90 @@ static struct pg_result *result_of(struct prg_result *r) {
 
 static void result_free(struct prg_result *base) {
   struct pg_result *r = result_of(base);
-  for (size_t i = 0; i < r->nparts; i++) PQclear(r->parts[i]);
-  if (r->parts != &r->only) prg_free((void *)r->parts);
+  for (size_t i = 0; i < r->nparts; i++) {
+    PQclear(r->parts[i].res);
+    prg_wire_block_unref(r->parts[i].block);
+  }
+  if (r->parts != &r->only) prg_free(r->parts);
   if (r->arena.blocks != NULL) prg_arena_fini(&r->arena);
   if (r->values != r->few) prg_free(r->values);
   pg_plan_unref(r->plan);
+  pg_head_unref(r->head);
   prg_free(r);
 }
 
 static int decode_slow(struct pg_result *r, size_t col, struct pg_cell cell) {
   struct pg_plan *p = r->plan;
   struct prg_error *e = NULL;
-  if (pg_decode(p->shared->catalog, p->cols[col].type, p->format, cell.value,
-                cell.len, &r->arena, &r->values[col], &e) == PRG_OK)
+  if (pg_decode(p->shared->catalog, p->cols[col].type, p->cols[col].format,
+                cell.value, cell.len, &r->arena, &r->values[col], &e) == PRG_OK)
     return PRG_OK;
   prg_error_unref(r->base.error);
   r->base.error = e;
   return PRG_ERR;
 }
 
-static const struct prg_value *result_row(struct prg_result *base, size_t i) {
-  struct pg_result *r = result_of(base);
+/* Sets r->part to the part that row `i` is in. Rows are usually read in their
+** order. */
+static struct pg_part *part_of(struct pg_result *r, size_t i) {
+  if (i < r->from) r->part = r->from = 0;
+  while (i - r->from >= r->parts[r->part].n) r->from += r->parts[r->part++].n;
+  return &r->parts[r->part];
+}
+
+static int decode_res(struct pg_result *r, const PGresult *res, int row) {
   const struct pg_plan_col *cols = r->plan->cols;
-  const PGresult *res = r->parts[r->per_row ? i : 0];
   const struct pg_cell *cells = NULL;
-  struct prg_value *values = r->values;
-  size_t n = base->desc->ncols;
-  int row = r->per_row ? 0 : (int)i;
+  size_t n = r->base.desc->ncols;
   if (r->plan->cells) cells = pg_cells_of(res, row, (int)n);
-  if (r->arena.used > 0) prg_arena_reset(&r->arena);
   for (size_t c = 0; c < n; c++) {
     struct pg_cell cell =
         cells != NULL ? cells[c] : pg_cell_at(res, row, (int)c);
-    if (!pg_decode_fast(cols[c].fast, cell.value, cell.len, &values[c]) &&
+    if (!pg_decode_fast(cols[c].fast, cell.value, cell.len, &r->values[c]) &&
         decode_slow(r, c, cell) != PRG_OK)
-      return NULL;
+      return PRG_ERR;
   }
-  return values;
+  return PRG_OK;
+}
+
+/* The cells were looked at when the row came (prg_wire_rows). */
+static int decode_block(struct pg_result *r, const char *row) {
+  const struct pg_plan_col *cols = r->plan->cols;
+  const char *at = row + PRG_WIRE_ROW_HEAD;
+  size_t n = r->base.desc->ncols;
+  if (prg_wire_get16(at - 2) != n) return PRG_ERR;
+  for (size_t c = 0; c < n; c++) {
+    struct pg_cell cell;
+    cell.value = prg_wire_cell(&at, &cell.len);
+    if (!pg_decode_fast(cols[c].fast, cell.value, cell.len, &r->values[c]) &&
+        decode_slow(r, c, cell) != PRG_OK)
+      return PRG_ERR;
+  }
+  return PRG_OK;
+}
+
+/* Row `i` of a part that lies in a block. */
+static const char *find_row(struct pg_result *r, const struct pg_part *p,
+                            size_t i) {
+  const char *at = r->at;
+  size_t from = r->next;
+  if (at == NULL || from > i || from <= r->from) {
+    at = p->first;
+    from = r->from;
+  }
+  for (; from < i; from++) at = prg_wire_row_next(at);
+  r->at = prg_wire_row_next(at);
+  r->next = i + 1;
+  return at;
+}
+
+static const struct prg_value *result_row(struct prg_result *base, size_t i) {
+  struct pg_result *r = result_of(base);
+  const struct pg_part *p = part_of(r, i);
+  if (r->arena.used > 0) prg_arena_reset(&r->arena);
+  int rc = p->block != NULL ? decode_block(r, find_row(r, p, i))
+                            : decode_res(r, p->res, (int)(i - r->from));
+  return rc == PRG_OK ? r->values : NULL;
 }
 
 static const struct prg_result_ops ops = {
@@ -194,8 +312,8 @@ struct pg_result *pg_result_new(void) {
 
 static int more_parts(struct pg_result *r) {
   size_t cap = r->cap == 1 ? 16 : r->cap * 2;
-  PGresult **old = r->parts == &r->only ? NULL : r->parts;
-  PGresult **p = prg_realloc((void *)old, cap * sizeof(PGresult *));
+  struct pg_part *old = r->parts == &r->only ? NULL : r->parts;
+  struct pg_part *p = prg_realloc(old, cap * sizeof *p);
   if (p == NULL) return PRG_ERR;
   if (old == NULL) p[0] = r->only;
   r->parts = p;
@@ -203,15 +321,38 @@ static int more_parts(struct pg_result *r) {
   return PRG_OK;
 }
 
-int pg_result_add(struct pg_result *r, PGresult *res) {
-  if (r->nparts == r->cap && more_parts(r) != PRG_OK) {
-    PQclear(res);
-    return PRG_ERR;
+/* Rows that lie behind those of the last part belong to it. */
+static bool joins(const struct pg_result *r, const struct prg_wire_rows *rows) {
+  return r->nparts > 0 && r->end == rows->first &&
+         r->parts[r->nparts - 1].block == rows->block;
+}
+
+int pg_result_add(struct pg_result *r, struct pg_answer *a) {
+  if (r->head == NULL && a->cols.head != NULL)
+    r->head = pg_head_ref((struct pg_head *)(uintptr_t)a->cols.head);
+  if (a->res == NULL && a->nrows == 0) return PRG_OK;
+  r->base.nrows += a->nrows;
+  if (a->res == NULL && joins(r, &a->rows)) {
+    r->parts[r->nparts - 1].n += a->nrows;
+  } else {
+    if (r->nparts == r->cap && more_parts(r) != PRG_OK) return PRG_ERR;
+    struct pg_part *p = &r->parts[r->nparts++];
+    *p = (struct pg_part){.res = a->res, .n = a->nrows};
+    if (a->res == NULL) {
+      p->block = prg_wire_block_ref(a->rows.block);
+      p->first = a->rows.first;
+    }
   }
-  r->parts[r->nparts++] = res;
-  r->base.nrows += (size_t)PQntuples(res);
-  r->base.bytes += PQresultMemorySize(res);
+  r->base.bytes += a->res == NULL ? a->rows.bytes : PQresultMemorySize(a->res);
+  if (a->res == NULL) r->end = a->rows.first + a->rows.bytes;
+  a->res = NULL;
   return PRG_OK;
+}
+
+struct pg_cols pg_result_cols(const struct pg_result *r) {
+  struct pg_cols cols = {.head = r->head};
+  if (r->nparts > 0) cols.res = r->parts[0].res;
+  return cols;
 }
 
 int pg_result_plan(struct pg_result *r, struct pg_plan *plan) {
@@ -235,14 +376,21 @@ void pg_tag_copy(char *out, size_t size, const char *status) {
   out[n] = '\0';
 }
 
-void pg_result_tag(struct prg_result *r, PGresult *res) {
-  const char *status = PQcmdStatus(res), *count;
-  if (PQntuples(res) > 0 && strncmp(status, "SELECT ", 7) == 0) {
-    memcpy(r->tag, "SELECT", 7); /* nearly always */
-    r->affected = PQntuples(res);
+int64_t pg_tag_count(const char *status) {
+  size_t n = strlen(status), digits = 0;
+  while (digits < n && isdigit((unsigned char)status[n - 1 - digits])) digits++;
+  return digits == 0 ? -1 : strtoll(status + n - digits, NULL, 10);
+}
+
+void pg_result_tag(struct prg_result *r, const struct pg_answer *a) {
+  if (strncmp(a->tag, "SELECT ", 7) == 0) { /* nearly always */
+    memcpy(r->tag, "SELECT", 7);
+    uint64_t n = 0;
+    for (const char *p = a->tag + 7; isdigit((unsigned char)*p); p++)
+      n = n * 10 + (uint64_t)(*p - '0');
+    r->affected = (int64_t)n;
     return;
   }
-  count = PQcmdTuples(res);
-  pg_tag_copy(r->tag, sizeof r->tag, status);
-  r->affected = count[0] == '\0' ? -1 : strtoll(count, NULL, 10);
+  pg_tag_copy(r->tag, sizeof r->tag, a->tag);
+  r->affected = pg_tag_count(a->tag);
 }

@@ -1,23 +1,25 @@
 #include "driver/postgres/pg_int.h"
 
-#include <poll.h>
 #include <string.h>
 
 #include "base/mem.h"
 
-/* So many notices fit into libpq's buffer, that is into one step. */
-enum { MAX_NOTICES = 512, TLS_READS = 8, MAX_IDLE_READS = 4 };
+/* So many notices are told in one step. */
+enum { MAX_NOTICES = 512, MAX_FLIGHT = 32 };
 
 /* ---- notices ------------------------------------------------------------ */
 
-/* libpq is on the stack: nobody may be told now. */
-void pg_on_notice(void *arg, const PGresult *res) {
-  struct pg_conn *c = arg;
-  const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
-  if (c == NULL) return;
-  struct prg_error *e = pg_error_of(res, NULL);
-  if (severity != NULL &&
-      (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0)) {
+bool pg_is_fatal(const struct prg_wire_fields *f) {
+  const char *severity =
+      f->of['V'] != NULL ? f->of['V'] : f->of['S']; /* not translated */
+  return severity != NULL &&
+         (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
+/* The link is on the stack: nobody may be told now. */
+void pg_take_notice(struct pg_conn *c, const struct prg_wire_fields *f) {
+  struct prg_error *e = pg_error_of(f, NULL);
+  if (pg_is_fatal(f)) {
     prg_error_unref(c->fatal);
     c->fatal = e;
     return;
@@ -44,39 +46,85 @@ static void tell_notices(struct pg_conn *c) {
   pg_drop_notices(c);
 }
 
-static void drain_notifications(struct pg_conn *c) {
-  PGnotify *n;
-  while ((n = PQnotifies(c->pg)) != NULL) PQfreemem(n);
+/* ---- runs --------------------------------------------------------------- */
+
+static struct pg_run *run_of(struct prg_link *k) {
+  return k == NULL ? NULL : PRG_CONTAINER(k, struct pg_run, link);
+}
+
+static struct pg_run *first_of(const struct prg_list *list) {
+  return list->count == 0 ? NULL : run_of(list->head.next);
+}
+
+/* A run of nothing, in no list; NULL without memory. */
+static struct pg_run *run_take(struct pg_conn *c) {
+  struct pg_run *r = &c->only;
+  if (r->used) r = run_of(prg_list_pop_front(&c->spare));
+  if (r == NULL) r = prg_calloc(1, sizeof *r);
+  if (r != NULL) r->used = true;
+  return r;
+}
+
+static void run_release(struct pg_conn *c, struct pg_run *r) {
+  r->used = false;
+  if (r != &c->only) prg_list_push_back(&c->spare, &r->link);
+}
+
+void pg_run_fini(struct pg_conn *c) {
+  struct pg_run *r = c->run;
+  struct pg_run keep = {
+      .req = r->req, .state = r->state, .used = r->used, .shared = r->shared};
+  if (r->loose) pg_cache_close(&c->cache, r->entry->id);
+  pg_entry_unref(r->entry);
+  pg_plan_unref(r->plan);
+  if (r->result != NULL) prg_result_free(&r->result->base);
+  if (r->answer != NULL) prg_result_free(&r->answer->base);
+  prg_result_free(r->first);
+  pg_head_unref(r->described);
+  prg_free(r->unknown);
+  prg_error_unref(r->error);
+  prg_error_unref(r->x.error);
+  *r = keep;
+}
+
+static void drop_list(struct pg_conn *c, struct prg_list *list) {
+  struct prg_link *k;
+  while ((k = prg_list_pop_front(list)) != NULL) {
+    c->run = run_of(k);
+    pg_run_fini(c);
+    if (c->run != &c->only) prg_free(c->run);
+  }
+}
+
+void pg_runs_fini(struct pg_conn *c) {
+  if (!prg_link_linked(&c->run->link)) pg_run_fini(c);
+  drop_list(c, &c->flight);
+  drop_list(c, &c->waiting);
+  drop_list(c, &c->spare);
+  c->run = &c->only;
 }
 
 /* ---- ending ------------------------------------------------------------- */
 
-void pg_run_fini(struct pg_conn *c) {
-  struct pg_run *r = &c->run;
-  if (r->loose) {
-    pg_cache_close(&c->cache, r->entry->id);
-    pg_entry_free(r->entry);
-  }
-  pg_plan_unref(r->plan);
-  if (r->result != NULL) prg_result_free(&r->result->base);
-  prg_result_free(r->first);
-  if (r->described != NULL) PQclear(r->described);
-  prg_free(r->unknown);
-  prg_error_unref(r->error);
-  memset(r, 0, sizeof *r);
-}
-
 struct prg_error *pg_take_error(struct pg_conn *c) {
-  struct prg_error *e = c->x.error;
-  c->x.error = NULL;
+  struct prg_error *e = c->run->x.error;
+  c->run->x.error = NULL;
   return e;
 }
 
+static void unlist(struct pg_conn *c, struct pg_run *r) {
+  if (!prg_link_linked(&r->link)) return;
+  prg_list_remove(r->x.active ? &c->flight : &c->waiting, &r->link);
+}
+
 int pg_finish(struct pg_conn *c, struct prg_result *r, struct prg_error *e) {
-  struct prg_req *req = c->req;
-  c->req = NULL;
-  c->state = NULL;
+  struct pg_run *run = c->run;
+  struct prg_req *req = run->req;
+  unlist(c, run);
+  run->req = NULL;
+  run->state = NULL;
   pg_run_fini(c);
+  if (run->used) run_release(c, run);
   if (req == NULL) { /* nothing was asked for: a barrier */
     prg_result_free(r);
     prg_error_unref(e);
@@ -88,234 +136,110 @@ int pg_finish(struct pg_conn *c, struct prg_result *r, struct prg_error *e) {
   return PRG_OK;
 }
 
-/* The reason that says most: what the server said last, else what libpq saw. */
+/* The reason that says most: what the server said last, else what the link
+** saw. */
 static struct prg_error *loss_reason(struct pg_conn *c) {
-  struct prg_error *e = c->x.error;
+  struct prg_error *e = c->run->x.error;
   if (e != NULL && e->kind == PRG_K_CLOSED) return pg_take_error(c);
   if (c->fatal != NULL) return prg_error_ref(c->fatal);
-  e = pg_error_closed(c->pg);
-  if (e != prg_error_oom()) e->sent = c->x.active;
+  e = c->link->why(c);
+  if (e != prg_error_oom()) e->sent = c->run->x.active;
   return e;
 }
 
 int pg_lose(struct pg_conn *c, struct prg_error *error) {
   struct prg_error *e = error != NULL ? error : loss_reason(c);
   prg_error_unref(pg_take_error(c));
-  c->x.active = false;
   if (c->base.error == NULL) c->base.error = prg_error_ref(e);
   pg_finish(c, NULL, e);
   return PRG_ERR;
 }
 
-/* ---- beginning an exchange ---------------------------------------------- */
-
-int pg_flush(struct pg_conn *c) {
-  int rc = PQflush(c->pg);
-  c->x.want_write = rc > 0;
-  return rc < 0 ? pg_lose(c, NULL) : PRG_OK;
-}
+/* ---- an exchange -------------------------------------------------------- */
 
 static void begin(struct pg_conn *c, bool pipeline,
-                  void (*on_result)(struct pg_conn *, PGresult *),
+                  void (*on_result)(struct pg_conn *, struct pg_answer *),
                   int (*on_end)(struct pg_conn *)) {
-  prg_error_unref(c->x.error);
-  memset(&c->x, 0, sizeof c->x);
-  c->x.active = true;
-  c->x.pipeline = pipeline;
-  c->x.on_result = on_result;
-  c->x.on_end = on_end;
+  struct pg_run *r = c->run;
+  unlist(c, r);
+  prg_error_unref(r->x.error);
+  memset(&r->x, 0, sizeof r->x);
+  r->x.active = true;
+  r->x.pipeline = pipeline;
+  r->x.on_result = on_result;
+  r->x.on_end = on_end;
+  prg_list_push_back(&c->flight, &r->link);
 }
 
-int pg_exchange_begin(struct pg_conn *c, int ok,
-                      void (*on_result)(struct pg_conn *, PGresult *),
-                      int (*on_end)(struct pg_conn *)) {
+void pg_exchange_begin(struct pg_conn *c,
+                       void (*on_result)(struct pg_conn *, struct pg_answer *),
+                       int (*on_end)(struct pg_conn *)) {
   begin(c, false, on_result, on_end);
-  return ok ? pg_flush(c) : pg_lose(c, NULL);
 }
 
 int pg_pipeline_begin(struct pg_conn *c,
-                      void (*on_result)(struct pg_conn *, PGresult *),
+                      void (*on_result)(struct pg_conn *, struct pg_answer *),
                       int (*on_end)(struct pg_conn *)) {
   begin(c, true, on_result, on_end);
-  return PQenterPipelineMode(c->pg) ? PRG_OK : pg_lose(c, NULL);
+  return c->link->begin(c);
 }
 
-int pg_pipeline_sent(struct pg_conn *c, int ok) {
-  if (!ok) return pg_lose(c, NULL);
-  c->x.sent++;
-  return PRG_OK;
+int pg_exchange_query(struct pg_conn *c, const char *sql,
+                      void (*on_result)(struct pg_conn *, struct pg_answer *),
+                      int (*on_end)(struct pg_conn *)) {
+  begin(c, false, on_result, on_end);
+  return c->link->query(c, sql, strlen(sql));
 }
 
-int pg_pipeline_sync(struct pg_conn *c) {
-  if (!PQpipelineSync(c->pg)) return pg_lose(c, NULL);
-  c->x.syncs++;
-  return pg_flush(c);
+/* The tests of "25P02 with its cause" and of retries depend on this. */
+static void note_tx(struct pg_conn *c, enum prg_tx tx) {
+  c->base.tx = tx;
+  if (tx != PRG_TX_FAILED) {
+    prg_error_unref(c->abort_cause);
+    c->abort_cause = NULL;
+  } else if (c->abort_cause == NULL && c->run->x.error != NULL) {
+    c->abort_cause = prg_error_ref(c->run->x.error);
+  }
 }
 
-/* ---- reading an exchange ------------------------------------------------ */
+void pg_exchange_ended(struct pg_conn *c, enum prg_tx tx) {
+  unlist(c, c->run);
+  c->run->x.active = false;
+  c->recancel = PRG_NEVER;
+  note_tx(c, tx);
+}
 
-static bool is_lost(const struct pg_conn *c) {
-  return PQstatus(c->pg) == CONNECTION_BAD;
+/* The first error of the exchange. Errors of the DEALLOCATEs in front of a
+** Parse do not count: what they should do is done already. */
+void pg_take_failure(struct pg_conn *c, const struct prg_wire_fields *f) {
+  struct pg_run *r = c->run;
+  const char *where = f->of['R'];
+  if (r->x.error != NULL || r->x.ended < r->nclosing) return;
+  struct prg_error *e = pg_error_of(f, r->req == NULL ? NULL : r->req->stmt);
+  if (e->kind == PRG_K_ABORTED && e != prg_error_oom())
+    e->cause = prg_error_ref(c->abort_cause);
+  r->x.error = e;
+  r->x.failed = r->x.ended;
+  r->x.revalidate =
+      where != NULL && strcmp(where, "RevalidateCachedQuery") == 0;
+}
+
+void pg_refuse_copy(struct pg_conn *c) {
+  if (c->run->x.error == NULL)
+    c->run->x.error = prg_error_new(
+        PRG_K_UNSUPPORTED, "COPY from or to the client cannot be sent here");
 }
 
 /* A stream whose owner has not asked for more: the socket is left alone, which
 ** in the end stops the server. */
 static bool is_paused(const struct pg_conn *c) {
-  return c->req != NULL && c->req->state == PRG_REQ_PAUSED;
+  const struct pg_run *r = first_of(&c->flight);
+  return r != NULL && r->req != NULL && r->req->state == PRG_REQ_PAUSED;
 }
 
-/* The tests of "25P02 with its cause" and of retries depend on this. */
-static void note_tx(struct pg_conn *c) {
-  enum prg_tx tx = PRG_TX_UNKNOWN;
-  switch (PQtransactionStatus(c->pg)) {
-    case PQTRANS_IDLE:
-      tx = PRG_TX_IDLE;
-      break;
-    case PQTRANS_INTRANS:
-      tx = PRG_TX_OPEN;
-      break;
-    case PQTRANS_INERROR:
-      tx = PRG_TX_FAILED;
-      break;
-    case PQTRANS_ACTIVE:
-    case PQTRANS_UNKNOWN:
-      break;
-  }
-  c->base.tx = tx;
-  if (tx != PRG_TX_FAILED) {
-    prg_error_unref(c->abort_cause);
-    c->abort_cause = NULL;
-  } else if (c->abort_cause == NULL && c->x.error != NULL) {
-    c->abort_cause = prg_error_ref(c->x.error);
-  }
-}
-
-static void end_exchange(struct pg_conn *c) {
-  c->x.active = false;
-  c->recancel = PRG_NEVER;
-  note_tx(c);
-  drain_notifications(c);
-}
-
-/* The first error of the exchange. Errors of the DEALLOCATEs in front of a
-** Parse do not count: what they should do is done already. */
-static void take_error(struct pg_conn *c, PGresult *res) {
-  if (PQresultErrorField(res, PG_DIAG_SQLSTATE) == NULL && !is_lost(c))
-    c->x.garbled = true; /* libpq's own words */
-  const char *where = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
-  if (c->x.error == NULL && c->x.ended >= c->run.nclosing) {
-    struct prg_error *e =
-        pg_error_of(res, c->req == NULL ? NULL : c->req->stmt);
-    if (e->kind == PRG_K_ABORTED && e != prg_error_oom())
-      e->cause = prg_error_ref(c->abort_cause);
-    c->x.error = e;
-    c->x.failed = c->x.ended;
-    c->x.revalidate =
-        where != NULL && strcmp(where, "RevalidateCachedQuery") == 0;
-  }
-  PQclear(res);
-}
-
-static int take_copy(struct pg_conn *c, PGresult *res) {
-  ExecStatusType st = PQresultStatus(res);
-  PQclear(res);
-  if (c->x.error == NULL)
-    c->x.error = prg_error_new(
-        PRG_K_UNSUPPORTED, "COPY from or to the client cannot be sent here");
-  if (st == PGRES_COPY_OUT && !c->x.pipeline) {
-    c->x.copying = true;
-    return PRG_OK;
-  }
-  if (st == PGRES_COPY_IN && !c->x.pipeline &&
-      PQputCopyEnd(c->pg, "not supported") >= 0)
-    return pg_flush(c);
-  return pg_lose(c, pg_take_error(c));
-}
-
-/* Throws away what a COPY sends. PRG_AGAIN: more will come. */
-static int skip_copy(struct pg_conn *c) {
-  char *line;
-  int n;
-  while ((n = PQgetCopyData(c->pg, &line, 1)) > 0) PQfreemem(line);
-  if (n == 0) return PRG_AGAIN;
-  c->x.copying = false;
-  return PRG_OK;
-}
-
-static int take_sync(struct pg_conn *c) {
-  if (--c->x.syncs > 0) return PRG_OK;
-  if (!PQexitPipelineMode(c->pg)) return pg_lose(c, NULL);
-  end_exchange(c);
-  return PRG_OK;
-}
-
-static int take_null(struct pg_conn *c) {
-  if (is_lost(c)) return pg_lose(c, NULL);
-  if (c->x.pipeline)
-    c->x.ended++;
-  else
-    end_exchange(c);
-  return PRG_OK;
-}
-
-static int take_result(struct pg_conn *c, PGresult *res) {
-  switch (PQresultStatus(res)) {
-    case PGRES_PIPELINE_SYNC:
-      PQclear(res);
-      return take_sync(c);
-    case PGRES_PIPELINE_ABORTED:
-      PQclear(res);
-      return PRG_OK;
-    case PGRES_COPY_IN:
-    case PGRES_COPY_OUT:
-    case PGRES_COPY_BOTH:
-      return take_copy(c, res);
-    case PGRES_FATAL_ERROR:
-    case PGRES_BAD_RESPONSE:
-    case PGRES_NONFATAL_ERROR:
-      take_error(c, res);
-      /* In pipeline mode a lost connection never comes to its Sync. */
-      return is_lost(c) && c->x.pipeline ? pg_lose(c, NULL) : PRG_OK;
-    default:
-      c->x.on_result(c, res);
-      return PRG_OK;
-  }
-}
-
-/* Has everything that was sent so far been answered? PQgetResult must not be
-** asked then. */
+/* Has everything that was sent so far been answered? */
 static bool is_even(const struct pg_exchange *x) {
   return x->pipeline && x->ended == x->sent && x->syncs == 0;
-}
-
-/* Is there nothing to be taken before the socket becomes readable? What OpenSSL
-** has decrypted but libpq's buffer had no room for does not make it so, hence
-** another read once the socket is empty. */
-static bool must_wait(struct pg_conn *c) {
-  struct pollfd p = {.events = POLLIN};
-  if (!PQisBusy(c->pg) || is_lost(c)) return false;
-  if (!c->half_read) return true;
-  p.fd = PQsocket(c->pg);
-  for (int i = 0; i < TLS_READS; i++) {
-    bool empty = poll(&p, 1, 0) <= 0;
-    /* A failure shows in the result. */
-    if (!PQconsumeInput(c->pg)) return !is_lost(c);
-    c->half_read = !empty;
-    if (!PQisBusy(c->pg)) return false;
-    if (empty) return true;
-  }
-  prg_conn_kick(&c->base);
-  return true;
-}
-
-static int take_one(struct pg_conn *c) {
-  if (c->x.copying) {
-    int rc = skip_copy(c);
-    if (rc != PRG_OK) return is_lost(c) ? pg_lose(c, NULL) : rc;
-  }
-  if (must_wait(c)) return PRG_AGAIN;
-  PGresult *res = PQgetResult(c->pg);
-  return res == NULL ? take_null(c) : take_result(c, res);
 }
 
 /* libpq goes on after a message that it could not read, but nobody knows what
@@ -329,93 +253,141 @@ static int lose_garbled(struct pg_conn *c) {
   return pg_lose(c, e);
 }
 
-/* Reads what is there. PRG_OK: the exchange has ended. */
+/* A run that is not in flight any more and not finished has something to do, or
+** was a barrier. */
+static int settle(struct pg_conn *c, struct pg_run *r) {
+  if (!r->used || r->x.active) return PRG_OK;
+  if (r->state == NULL && r->req == NULL) return pg_finish(c, NULL, NULL);
+  if (!prg_link_linked(&r->link)) prg_list_push_back(&c->waiting, &r->link);
+  return PRG_OK;
+}
+
+static int end_of(struct pg_conn *c) {
+  struct pg_run *r = c->run;
+  if (r->x.garbled) return lose_garbled(c);
+  if (r->req != NULL && r->req->ghost) return pg_finish(c, NULL, NULL);
+  int rc = r->x.on_end(c);
+  return rc == PRG_OK ? settle(c, r) : rc;
+}
+
+/* Reads what is there for the first run in flight. PRG_OK: its exchange has
+** ended. */
 static int pump(struct pg_conn *c) {
-  struct pg_exchange *x = &c->x;
-  if (x->want_write && pg_flush(c) != PRG_OK) return PRG_ERR;
-  if (x->on_room != NULL && !x->want_write) {
+  struct pg_exchange *x = &c->run->x;
+  if (c->want_write && c->link->flush(c) != PRG_OK) return PRG_ERR;
+  if (x->on_room != NULL && !c->want_write) {
     if (x->on_room(c) != PRG_OK) return PRG_ERR;
-    if (x->on_room != NULL && !x->want_write) prg_conn_kick(&c->base);
+    if (x->on_room != NULL && !c->want_write) prg_conn_kick(&c->base);
   }
   while (x->active) {
     if (is_paused(c) || is_even(x)) return PRG_AGAIN;
-    int rc = take_one(c);
+    int rc = c->link->take(c);
     if (rc != PRG_OK) return rc;
   }
-  if (x->garbled) return lose_garbled(c);
-  if (c->req != NULL && c->req->ghost) return pg_finish(c, NULL, NULL);
-  return x->on_end(c);
+  return end_of(c);
 }
 
 /* ---- the loop ----------------------------------------------------------- */
 
-static bool take_next(struct pg_conn *c) {
-  struct prg_req *req = prg_conn_next(&c->base);
-  if (req == NULL) return false;
-  c->req = req;
+static int (*state_for(const struct prg_req *req))(struct pg_conn *) {
   switch (req->kind) {
     case PRG_REQ_QUERY:
     case PRG_REQ_STREAM:
     case PRG_REQ_BATCH:
-      c->state = pg_query_begin;
       break;
     case PRG_REQ_SCRIPT:
-      c->state = pg_script_begin;
-      break;
+      return pg_script_begin;
     case PRG_REQ_PING:
-      c->state = pg_ping_begin;
-      break;
+      return pg_ping_begin;
     case PRG_REQ_RESET:
-      c->state = pg_reset_begin;
-      break;
+      return pg_reset_begin;
   }
-  return true;
+  return pg_query_begin;
+}
+
+/* May a request be in flight together with others like it? Each is a transaction
+** of its own, and leaves the session as it is. */
+static bool is_shareable(const struct pg_conn *c, const struct prg_req *req) {
+  static const unsigned never = PRG_STMT_CONTROL | PRG_STMT_SESSION |
+                                PRG_STMT_TOUCH | PRG_STMT_COPY |
+                                PRG_STMT_MULTI | PRG_STMT_UTILITY;
+  return c->link->shares && req->kind == PRG_REQ_QUERY &&
+         (req->stmt->flags & never) == 0 && c->base.tx == PRG_TX_IDLE &&
+         c->base.config->statement_cache > 0;
+}
+
+/* While something is in flight: may the next request go, too? Not while the one
+** before it is being prepared, since it may be of the same statement. */
+static bool may_join(const struct pg_conn *c) {
+  const struct prg_list *queue = &c->base.queue;
+  const struct pg_run *last = run_of(c->flight.head.prev);
+  if (queue->count == 0 || !last->shared || last->loose ||
+      c->flight.count >= MAX_FLIGHT)
+    return false;
+  return is_shareable(c, PRG_CONTAINER(queue->head.next, struct prg_req, link));
+}
+
+static int take_next(struct pg_conn *c) {
+  if (c->base.queue.count == 0) return PRG_AGAIN;
+  if (c->flight.count > 0 && !may_join(c)) return PRG_AGAIN;
+  struct pg_run *r = run_take(c);
+  struct prg_req *req = prg_conn_next(&c->base);
+  if (req == NULL) {
+    if (r != NULL) run_release(c, r);
+    return PRG_AGAIN;
+  }
+  if (r == NULL) {
+    prg_req_finish(req, NULL, prg_error_oom());
+    return PRG_OK;
+  }
+  r->req = req;
+  r->state = state_for(req);
+  r->shared = is_shareable(c, req);
+  prg_list_push_back(&c->waiting, &r->link);
+  return PRG_OK;
+}
+
+/* A barrier is a run without a request. */
+static int begin_barrier(struct pg_conn *c) {
+  if (c->flight.count > 0) return PRG_AGAIN;
+  struct pg_run *r = run_take(c);
+  if (r == NULL) return pg_lose(c, prg_error_oom());
+  c->run = r;
+  return pg_barrier_begin(c);
+}
+
+/* Does the next thing that needs nothing to be read. PRG_AGAIN: there is none. */
+static int send_next(struct pg_conn *c) {
+  struct pg_run *r = first_of(&c->waiting);
+  if (c->cancelling != NULL) return PRG_AGAIN; /* it might hit what is sent */
+  if (c->barrier) return begin_barrier(c);
+  if (r == NULL) return take_next(c);
+  if (!r->shared && c->flight.count > 0) return PRG_AGAIN;
+  c->run = r;
+  if (r->req->ghost) return pg_finish(c, NULL, NULL);
+  int rc = r->state(c);
+  return rc == PRG_OK ? settle(c, r) : rc;
 }
 
 static int advance(struct pg_conn *c) {
   for (;;) {
-    int rc;
+    int rc = PRG_AGAIN;
     if (c->base.state != PRG_CONN_READY || c->base.error != NULL)
       return PRG_AGAIN; /* closed by its owner meanwhile */
-    if (c->x.active)
+    if (c->flight.count > 0) {
+      c->run = first_of(&c->flight);
       rc = pump(c);
-    else if (c->cancelling != NULL)
-      return PRG_AGAIN; /* it might hit what would be sent now */
-    else if (c->barrier)
-      rc = pg_barrier_begin(c);
-    else if (c->state == NULL && !take_next(c))
-      return PRG_OK;
-    else
-      rc = c->req->ghost ? pg_finish(c, NULL, NULL) : c->state(c);
+    }
+    if (rc == PRG_AGAIN) rc = send_next(c);
     if (rc != PRG_OK) return rc;
   }
 }
 
-static int take_input_busy(struct pg_conn *c) {
-  c->half_read = PQsslInUse(c->pg) != 0;
-  /* A failure shows in the result. */
-  if (!PQconsumeInput(c->pg)) return is_lost(c) ? PRG_OK : pg_lose(c, NULL);
-  return PRG_OK;
-}
-
-/* Nothing is expected: notices, changed parameters, or the end, which is looked
-** for a little further than the last words. A server that does not stop talking
-** must not stop the loop. */
-static int take_input_idle(struct pg_conn *c) {
-  struct pollfd p = {.events = POLLIN};
-  int rounds = 0;
-  do {
-    bool ok = PQconsumeInput(c->pg);
-    drain_notifications(c); /* parses, and so finds the server's last words */
-    if (!ok || is_lost(c) || c->fatal != NULL) return pg_lose(c, NULL);
-    p.fd = PQsocket(c->pg);
-  } while (++rounds < MAX_IDLE_READS && poll(&p, 1, 0) > 0);
-  return PRG_OK;
-}
-
 static int take_input(struct pg_conn *c, unsigned ready) {
   if ((ready & (PRG_READ | PRG_HANGUP)) == 0 || is_paused(c)) return PRG_OK;
-  return c->x.active ? take_input_busy(c) : take_input_idle(c);
+  if (c->flight.count == 0) return c->link->read_idle(c);
+  c->run = first_of(&c->flight);
+  return c->link->read(c);
 }
 
 static int check_timers(struct pg_conn *c) {
@@ -431,7 +403,7 @@ static int check_timers(struct pg_conn *c) {
 
 static void fill_wait(struct pg_conn *c, unsigned ready, struct prg_wait *w) {
   w->fd = PQsocket(c->pg);
-  w->events = PRG_READ | (c->x.want_write ? PRG_WRITE : 0u);
+  w->events = PRG_READ | (c->want_write ? PRG_WRITE : 0u);
   if (is_paused(c)) {
     w->events = 0;
     if (ready & PRG_HANGUP) w->fd = -1; /* seen; the rest is read on resume */
@@ -451,12 +423,21 @@ static int step_connecting(struct pg_conn *c, struct prg_wait *w) {
   return pg_connect_start(c) == PRG_OK ? PRG_AGAIN : PRG_ERR;
 }
 
+/* What was written in this step goes together. */
+static int end_step(struct pg_conn *c) {
+  if (c->flight.count == 0) return c->link->rest(c);
+  c->run = first_of(&c->flight);
+  return c->link->flush(c);
+}
+
 int pg_step(struct prg_conn *base, unsigned ready, struct prg_wait *w) {
   struct pg_conn *c = pg_of(base);
   if (base->state == PRG_CONN_CONNECTING) return step_connecting(c, w);
   int rc = take_input(c, ready);
   if (rc == PRG_OK) rc = check_timers(c);
   if (rc == PRG_OK) rc = advance(c);
+  if (rc == PRG_AGAIN && base->error == NULL && base->state == PRG_CONN_READY)
+    rc = end_step(c);
   if (c->nnotices > 0) tell_notices(c);
   fill_wait(c, ready, w);
   return rc;

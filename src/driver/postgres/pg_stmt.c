@@ -19,8 +19,13 @@ void pg_cache_init(struct pg_cache *k) {
   prg_list_init(&k->lru);
 }
 
-void pg_entry_free(struct pg_entry *e) {
-  if (e == NULL) return;
+struct pg_entry *pg_entry_ref(struct pg_entry *e) {
+  e->refs++;
+  return e;
+}
+
+void pg_entry_unref(struct pg_entry *e) {
+  if (e == NULL || --e->refs > 0) return;
   prg_stmt_unref(e->stmt);
   pg_plan_unref(e->plan);
   prg_free(e->types);
@@ -33,7 +38,7 @@ static struct pg_entry *entry_of(struct prg_link *k) {
 
 void pg_cache_clear(struct pg_cache *k) {
   struct prg_link *e;
-  while ((e = prg_list_pop_front(&k->lru)) != NULL) pg_entry_free(entry_of(e));
+  while ((e = prg_list_pop_front(&k->lru)) != NULL) pg_entry_unref(entry_of(e));
   for (size_t i = 0; i < k->nbuckets; i++) k->buckets[i] = NULL;
   k->nclosing = 0;
 }
@@ -106,6 +111,7 @@ struct pg_entry *pg_entry_new(struct pg_cache *k, struct prg_stmt *stmt,
   struct pg_entry *e = prg_calloc(1, sizeof *e);
   size_t n = (size_t)stmt->nparams;
   if (e == NULL) return NULL;
+  e->refs = 1;
   e->types = prg_calloc(2 * n + 1, sizeof *e->types);
   if (e->types == NULL) {
     prg_free(e);
@@ -116,7 +122,7 @@ struct pg_entry *pg_entry_new(struct pg_cache *k, struct prg_stmt *stmt,
     memcpy(e->types + n, types, n * sizeof *types); /* until Describe */
   }
   if (reserve(k) != PRG_OK) {
-    pg_entry_free(e);
+    pg_entry_unref(e);
     return NULL;
   }
   e->stmt = prg_stmt_ref(stmt);
@@ -149,18 +155,19 @@ int pg_cache_add(struct pg_cache *k, struct pg_entry *e) {
   if (grow(k) != PRG_OK || reserve(k) != PRG_OK) return PRG_ERR;
   struct pg_entry **b = &k->buckets[e->hash & (k->nbuckets - 1)];
   e->chain = *b;
-  *b = e;
+  *b = pg_entry_ref(e);
   prg_list_push_back(&k->lru, &e->lru);
   return PRG_OK;
 }
 
 void pg_cache_drop(struct pg_cache *k, struct pg_entry *e, bool close) {
+  if (!prg_link_linked(&e->lru)) return;
   struct pg_entry **b = &k->buckets[e->hash & (k->nbuckets - 1)];
   while (*b != e) b = &(*b)->chain;
   *b = e->chain;
   prg_list_remove(&k->lru, &e->lru);
   if (close) pg_cache_close(k, e->id);
-  pg_entry_free(e);
+  pg_entry_unref(e);
 }
 
 void pg_cache_trim(struct pg_cache *k, size_t keep) {

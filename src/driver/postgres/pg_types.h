@@ -21,7 +21,6 @@
 #ifndef PRG_DRIVER_POSTGRES_PG_TYPES_H
 #define PRG_DRIVER_POSTGRES_PG_TYPES_H
 
-#include <libpq-fe.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -56,11 +55,17 @@ bool pg_catalog_knows(const struct pg_catalog *cat, uint32_t oid);
 ** an unknown type is decoded as text. */
 void pg_catalog_query(int server_version, const uint32_t *oids, size_t n,
                       struct prg_buf *out);
-/* Takes in the answer of that query (PGRES_TUPLES_OK; not freed). OIDs that the
+/* The cells of an answer, row by row, with a zero byte each; NULL: a NULL. */
+struct pg_texts {
+  const char *const *cells;
+  size_t nrows, ncols;
+};
+
+/* Takes in the answer of that query. OIDs that the
 ** server does not know any more become types that are plain text, so that
 ** asking again and again is not needed. PRG_ERR: no memory, or the answer is
 ** not of that query; *err is set and nothing or only a part was learnt. */
-int pg_catalog_learn(struct pg_catalog *cat, const PGresult *res,
+int pg_catalog_learn(struct pg_catalog *cat, struct pg_texts answer,
                      struct prg_error **err) PRG_MUSTCHECK;
 /* OIDs that were met inside values but are not known, at most a few; learn them
 ** at the next occasion. Learning takes them off. */
@@ -212,7 +217,7 @@ int pg_decode(struct pg_catalog *cat, const struct pg_type *t, int format,
 
 /* ---- parameters --------------------------------------------------------- */
 
-/* As PQsendQueryPrepared wants it. Text format ends with a zero byte, which
+/* As Bind wants it. Text format ends with a zero byte, which
 ** `len` does not count. NULL: data is NULL, len 0. */
 struct pg_param {
   const char *data;
