@@ -130,23 +130,6 @@ static inline char *decode_dump(struct pg_catalog *cat, uint32_t oid,
 
 enum { COMP = 50001, MOOD, DOM, RANGE_T, HSTORE, COMP_ARRAY, DOM_ARRAY, GONE };
 
-static inline PGresult *types_result(const char *const (*rows)[9], int n) {
-  static const char *const names[] = {"oid", "name", "kind",  "delim", "array",
-                                      "ref", "ext",  "names", "types"};
-  PGresult *res = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
-  PGresAttDesc atts[9];
-  memset(atts, 0, sizeof atts);
-  for (int i = 0; i < 9; i++) atts[i].name = (char *)(uintptr_t)names[i];
-  PQsetResultAttrs(res, 9, atts);
-  for (int row = 0; row < n; row++)
-    for (int i = 0; i < 9; i++) {
-      const char *s = rows[row][i];
-      PQsetvalue(res, row, i, (char *)(uintptr_t)s,
-                 s == NULL ? -1 : (int)strlen(s));
-    }
-  return res;
-}
-
 static inline int learn_offline(struct pg_catalog *cat,
                                 struct prg_error **err) {
   static const char *const rows[][9] = {
@@ -160,10 +143,8 @@ static inline int learn_offline(struct pg_catalog *cat,
       {"50007", "_dom", "b", ",", "t", "50003", NULL, NULL, NULL},
       {"50008", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL},
       {"23", "int4", "b", ",", "f", "0", NULL, NULL, NULL}};
-  PGresult *res = types_result(rows, sizeof rows / sizeof rows[0]);
-  int rc = pg_catalog_learn(cat, res, err);
-  PQclear(res);
-  return rc;
+  struct pg_texts t = {&rows[0][0], sizeof rows / sizeof rows[0], 9};
+  return pg_catalog_learn(cat, t, err);
 }
 
 static inline void check(bool ok, const char *what, const char *got,

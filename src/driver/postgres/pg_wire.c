@@ -24,6 +24,7 @@ struct pg_wire {
   uint32_t *params;     /* owned: types of the statement being described */
   size_t nparams;
   bool described; /* the answer to a Describe of a statement is awaited */
+  bool rows;      /* rows of this answer have come */
   bool more;      /* the last read took all that there was room for */
   bool gone;      /* the socket gives nothing any more */
   int reads;      /* in this step */
@@ -281,6 +282,23 @@ static struct pg_head *read_columns(struct pg_wire *w,
   return NULL;
 }
 
+/* The columns of the rows that come. They count also when they were not asked
+** for. */
+static int take_head(struct pg_conn *c, const struct prg_wire_msg *m,
+                     struct pg_head *h) {
+  struct pg_run *r = c->run;
+  if (c->wire->rows || c->wire->head != NULL) {
+    pg_head_unref(h);
+    return lose_malformed(c, m);
+  }
+  c->wire->head = h;
+  if (!r->untold) return PRG_OK;
+  r->untold = r->has_plan = false;
+  pg_plan_unref(r->plan);
+  r->plan = NULL;
+  return PRG_OK;
+}
+
 /* Columns, or that there are none: of what was described, or of what comes. */
 static int take_columns(struct pg_conn *c, const struct prg_wire_msg *m) {
   static const char none[2] = "";
@@ -289,14 +307,7 @@ static int take_columns(struct pg_conn *c, const struct prg_wire_msg *m) {
   struct pg_head *h = read_columns(w, m->type == 'T' ? m : &empty);
   if (h == NULL) return lose_malformed(c, m);
   w->nparams = 0;
-  if (!w->described) {
-    if (c->run->untold || w->head != NULL) {
-      pg_head_unref(h);
-      return lose_malformed(c, m);
-    }
-    w->head = h;
-    return PRG_OK;
-  }
+  if (!w->described) return take_head(c, m, h);
   w->described = false;
   struct pg_answer a = {.end = true, .described = h, .tag = ""};
   c->run->x.on_result(c, &a);
@@ -319,6 +330,14 @@ static int take_param_types(struct pg_conn *c, const struct prg_wire_msg *m) {
   return PRG_OK;
 }
 
+/* After the end of a command, or an error. */
+static void forget_columns(struct pg_wire *w) {
+  pg_head_unref(w->head);
+  w->head = NULL;
+  w->described = w->rows = false;
+  w->nparams = 0;
+}
+
 static void answer_init(struct pg_conn *c, struct pg_answer *a) {
   memset(a, 0, sizeof *a);
   a->untold = c->run->untold;
@@ -338,8 +357,7 @@ static int take_end(struct pg_conn *c, const struct prg_wire_msg *m) {
     c->run->x.copying = false;
   else
     c->run->x.on_result(c, &a);
-  pg_head_unref(w->head);
-  w->head = NULL;
+  forget_columns(w);
   command_ended(c);
   return PRG_OK;
 }
@@ -349,10 +367,7 @@ static int take_error(struct pg_conn *c, const struct prg_wire_msg *m) {
   if (prg_wire_fields(m, &f) != PRG_OK) return lose_malformed(c, m);
   pg_take_failure(c, &f);
   if (pg_is_fatal(&f)) pg_take_notice(c, &f);
-  pg_head_unref(c->wire->head);
-  c->wire->head = NULL;
-  c->wire->described = false;
-  c->wire->nparams = 0;
+  forget_columns(c->wire);
   c->run->x.copying = false;
   return PRG_OK;
 }
@@ -458,6 +473,7 @@ static int take_rows(struct pg_conn *c) {
     return lose_garbage(c, w->in.error);
   if (a.rows.n == 0) return PRG_AGAIN;
   a.nrows = a.rows.n;
+  w->rows = true;
   x->on_result(c, &a);
   return PRG_OK;
 }
