@@ -45,23 +45,55 @@ static struct prg_error *check_value(const struct prg_param *p) {
   return NULL;
 }
 
-/* A parameter of ours: who speaks with the server. */
-static const char protocol[] = "protocol";
+/* Parameters of ours, which libpq does not see: who speaks with the server, and
+** how many statements may be in flight. */
+static const char protocol[] = "protocol", pipeline[] = "pipeline";
 
-static struct prg_error *check_protocol(const char *value) {
-  if (strcmp(value, pg_by_wire.name) == 0) return NULL;
-  if (strcmp(value, pg_by_libpq.name) == 0) return NULL;
+enum { MAX_PIPELINE = 1000 };
+
+static bool is_ours(const char *name) {
+  return strcmp(name, protocol) == 0 || strcmp(name, pipeline) == 0;
+}
+
+static const char *ours(const struct prg_config *cfg, const char *name) {
+  const char *value = NULL;
+  for (size_t i = 0; i < cfg->url.nparams; i++)
+    if (strcmp(cfg->url.params[i].name, name) == 0)
+      value = cfg->url.params[i].value;
+  return value;
+}
+
+/* PRG_ERR: not a number from 0 to MAX_PIPELINE. */
+static int read_depth(const char *text, size_t *depth) {
+  char *end;
+  long n = strtol(text, &end, 10);
+  if (end == text || *end != '\0' || n < 0 || n > MAX_PIPELINE) return PRG_ERR;
+  *depth = (size_t)n;
+  return PRG_OK;
+}
+
+static struct prg_error *check_ours(const struct prg_param *p) {
+  size_t depth;
+  if (strcmp(p->name, pipeline) == 0) {
+    if (read_depth(p->value, &depth) == PRG_OK) return NULL;
+    return prg_error_new(PRG_K_USAGE,
+                         "pipeline must be from 0 to %d, not \"%s\"",
+                         (int)MAX_PIPELINE, p->value);
+  }
+  if (strcmp(p->value, pg_by_wire.name) == 0) return NULL;
+  if (strcmp(p->value, pg_by_libpq.name) == 0) return NULL;
   return prg_error_new(PRG_K_USAGE,
-                       "protocol must be wire or libpq, not \"%s\"", value);
+                       "protocol must be wire or libpq, not \"%s\"", p->value);
 }
 
 /* For tests of both ways: the environment says it where the URL does not. */
-static bool wants_wire(const struct prg_config *cfg) {
-  const char *which = getenv("PERIGEE_POSTGRES_PROTOCOL");
-  for (size_t i = 0; i < cfg->url.nparams; i++)
-    if (strcmp(cfg->url.params[i].name, protocol) == 0)
-      which = cfg->url.params[i].value;
-  return which == NULL || strcmp(which, pg_by_libpq.name) != 0;
+static void choose_link(struct pg_conn *c) {
+  const struct prg_config *cfg = c->base.config;
+  const char *which = ours(cfg, protocol), *depth = ours(cfg, pipeline);
+  if (which == NULL) which = getenv("PERIGEE_POSTGRES_PROTOCOL");
+  if (depth == NULL || read_depth(depth, &c->depth) != PRG_OK) c->depth = 0;
+  if (which == NULL || strcmp(which, pg_by_libpq.name) != 0)
+    (void)pg_wire_take_over(c);
 }
 
 struct prg_error *pg_check(struct prg_config *cfg) {
@@ -73,17 +105,18 @@ struct prg_error *pg_check(struct prg_config *cfg) {
   for (size_t i = 0; i < cfg->url.nparams && e == NULL; i++) {
     const struct prg_param *p = &cfg->url.params[i];
     const PQconninfoOption *o = known;
-    if (strcmp(p->name, protocol) == 0) {
-      e = check_protocol(p->value);
+    if (is_ours(p->name)) {
+      e = check_ours(p);
       continue;
     }
     while (o->keyword != NULL && strcmp(o->keyword, p->name) != 0) o++;
     if (o->keyword == NULL)
-      e = prg_error_new(PRG_K_USAGE,
-                        "unknown parameter \"%s\" in the URL: allowed are "
-                        "options of open, protocol, and the keywords of libpq "
-                        "(sslmode, options, target_session_attrs, ...)",
-                        p->name);
+      e = prg_error_new(
+          PRG_K_USAGE,
+          "unknown parameter \"%s\" in the URL: allowed are "
+          "options of open, protocol, pipeline, and the keywords of libpq "
+          "(sslmode, options, target_session_attrs, ...)",
+          p->name);
     else
       e = check_value(p);
   }
@@ -239,7 +272,7 @@ static int hand_over(struct pg_connect *j, struct pg_conn *c) {
   PQsetNoticeReceiver(c->pg, pg_on_notice, c);
   c->base.backend = PQbackendPID(c->pg);
   c->base.tx = PRG_TX_IDLE;
-  if (wants_wire(c->base.config)) (void)pg_wire_take_over(c);
+  choose_link(c);
   if (pg_baseline_take(c) == PRG_OK) return PRG_OK;
   j->error = prg_error_oom();
   return PRG_ERR;
@@ -299,7 +332,7 @@ static void add_all(struct pg_connect *j, const struct prg_config *cfg) {
   add(j, "port", u->port);
   add(j, "dbname", u->database);
   for (size_t i = 0; i < u->nparams; i++)
-    if (strcmp(u->params[i].name, protocol) != 0)
+    if (!is_ours(u->params[i].name))
       add(j, u->params[i].name, u->params[i].value);
   add(j, "client_encoding", "UTF8");
 }

@@ -334,7 +334,8 @@ struct pg_conn {
   bool barrier;       /* an empty query must go before anything else */
   bool stray;         /* a cancel may have hit another than it was meant for */
   bool prepared;      /* a PREPARE ran: a reset forgets all statements */
-  struct pg_run *run; /* the one that everything here is about: never NULL */
+  size_t depth;       /* so many requests may be in flight; 0, 1: one */
+  struct pg_run *run; /* the one that everything here is about */
   struct pg_run only; /* the usual case: one at a time */
   struct prg_list flight;  /* runs whose exchange is active, in its order */
   struct prg_list waiting; /* runs that have a next thing to do */

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 
 /* So many notices are told in one step. */
-enum { MAX_NOTICES = 512, MAX_FLIGHT = 32 };
+enum { MAX_NOTICES = 512 };
 
 /* ---- notices ------------------------------------------------------------ */
 
@@ -311,7 +311,7 @@ static bool is_shareable(const struct pg_conn *c, const struct prg_req *req) {
   static const unsigned never = PRG_STMT_CONTROL | PRG_STMT_SESSION |
                                 PRG_STMT_TOUCH | PRG_STMT_COPY |
                                 PRG_STMT_MULTI | PRG_STMT_UTILITY;
-  return c->link->shares && req->kind == PRG_REQ_QUERY &&
+  return c->link->shares && c->depth > 1 && req->kind == PRG_REQ_QUERY &&
          (req->stmt->flags & never) == 0 && c->base.tx == PRG_TX_IDLE &&
          c->base.config->statement_cache > 0;
 }
@@ -322,7 +322,7 @@ static bool may_join(const struct pg_conn *c) {
   const struct prg_list *queue = &c->base.queue;
   const struct pg_run *last = run_of(c->flight.head.prev);
   if (queue->count == 0 || !last->shared || last->loose ||
-      c->flight.count >= MAX_FLIGHT)
+      c->flight.count >= c->depth)
     return false;
   return is_shareable(c, PRG_CONTAINER(queue->head.next, struct prg_req, link));
 }

@@ -456,8 +456,8 @@ static bool expected(const struct pg_conn *c, size_t *ncols) {
     return true;
   }
   if (!r->untold || r->x.syncs == 0) return false;
-  *ncols = r->plan == NULL ? 0 : r->plan->desc->ncols;
-  return *ncols > 0;
+  *ncols = r->plan == NULL ? 0 : r->plan->desc->ncols; /* "select" has none */
+  return !r->x.pipeline;
 }
 
 /* The rows at the head of the buffer. PRG_AGAIN: there are none. */
