@@ -41,7 +41,7 @@ mkdir -p "$out"
 (cd lua && lua5.4 ../cmake/embed.lua "$out/prelude.c" bind/prelude.h prg_prelude \
   prg_preludes . perigee/sandbox/*.lua)
 
-compile base src/base/*.c src/sql/*.c src/page/*.c
+compile base src/base/*.c src/sql/*.c src/page/*.c src/wire/*.c
 compile bind src/driver/*.c src/pool/*.c src/bind/*.c "$out/prelude.c"
 for source in spec/fuzz/fuzz_*.c; do
   target=$(basename "$source" .c)

@@ -170,27 +170,36 @@ static bool is_row(const char *p, size_t len, size_t n) {
   return p == end;
 }
 
+/* What is wrong with a DataRow of `len` bytes whose head is at `p`; NULL: it is as
+** it should be. */
+static const char *fault_of(const char *p, size_t len, size_t ncols) {
+  if (len < 4 || len > INT32_MAX) return "a message of impossible length";
+  if (!is_row(p + PRG_WIRE_HEAD, len - 4, ncols))
+    return "a row that does not have the columns it should have";
+  return NULL;
+}
+
 int prg_wire_rows(struct prg_wire_in *in, size_t ncols, size_t max,
                   struct prg_wire_rows *rows) {
   struct prg_wire_block *b = in->block;
+  const char *fault = NULL;
   rows->n = 0;
   if (b == NULL) return PRG_OK;
   const char *p = b->data + in->pos, *end = b->data + b->len;
   rows->block = b;
   rows->first = p;
   while (rows->n < max && end - p >= PRG_WIRE_HEAD && *p == 'D') {
-    size_t len = prg_wire_get32(p + 1), left = (size_t)(end - p) - 1;
-    if (len < 4 || len > INT32_MAX)
-      return bad(in, "a message of impossible length");
-    if (len > left) break;
-    if (!is_row(p + PRG_WIRE_HEAD, len - 4, ncols))
-      return bad(in, "a row that does not have the columns it should have");
+    size_t len = prg_wire_get32(p + 1);
+    if (len > (size_t)(end - p) - 1 && len <= INT32_MAX) break;
+    fault = fault_of(p, len, ncols);
+    if (fault != NULL) break;
     p += 1 + len;
     rows->n++;
   }
   rows->bytes = (size_t)(p - rows->first);
   in->pos += rows->bytes;
-  return PRG_OK;
+  /* Those before it are good, and the next call meets it again. */
+  return fault != NULL && rows->n == 0 ? bad(in, fault) : PRG_OK;
 }
 
 /* ---- bodies ------------------------------------------------------------- */

@@ -148,7 +148,8 @@ const struct prg_driver perigee_driver = {
     .release = PERIGEE_VERSION,
     .name = "postgres",
     .dialect = "postgres",
-    .features = PRG_F_CANCEL | PRG_F_CURSOR | PRG_F_CURSOR_HOLD | PRG_F_REOPEN,
+    .features = PRG_F_PIPELINE | PRG_F_CANCEL | PRG_F_CURSOR |
+                PRG_F_CURSOR_HOLD | PRG_F_REOPEN,
     .version = version,
     .check = pg_check,
     .shared_new = shared_new,
