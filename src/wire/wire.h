@@ -118,6 +118,12 @@ void prg_wire_fed(struct prg_wire_in *in, size_t n);
 /* The next message. PRG_AGAIN: it is not there as a whole. PRG_ERR: this is not
 ** the protocol. */
 int prg_wire_next(struct prg_wire_in *in, struct prg_wire_msg *m) PRG_MUSTCHECK;
+/* The type of the message that comes next, 0: nothing of it is there. */
+static inline char prg_wire_peek(const struct prg_wire_in *in) {
+  const struct prg_wire_block *b = in->block;
+  return b != NULL && in->pos < b->len ? b->data[in->pos] : '\0';
+}
+
 /* The rows that come next, of `ncols` columns each and at most `max`; none when
 ** another message or an incomplete one comes next. Each is looked at to its end,
 ** so that prg_wire_cell() need not be. PRG_ERR: a malformed row. */

@@ -186,6 +186,8 @@ static const struct pg_type builtin[] = {
 
 enum { BUILTINS = sizeof builtin / sizeof builtin[0], BUCKETS = 256 };
 enum { MAX_WANTED = 16, MAX_ATTS = 1664 };
+/* The table begins with these numbers one behind the other: bool to oidvector. */
+enum { FIRST = 16, LAST_IN_ROW = 30 };
 
 /* What is not known: a string in text format. */
 static const struct pg_type plain = {0, "", PG_C_OTHER, 0, ',', 0, NULL};
@@ -222,6 +224,7 @@ void pg_catalog_free(struct pg_catalog *cat) {
 
 static const struct pg_type *find_builtin(uint32_t oid) {
   size_t lo = 0, hi = BUILTINS;
+  if (oid >= FIRST && oid <= LAST_IN_ROW) return &builtin[oid - FIRST];
   while (lo < hi) {
     size_t mid = (lo + hi) / 2;
     if (builtin[mid].oid < oid)

@@ -277,11 +277,12 @@ struct pg_exchange {
 struct pg_run {
   struct prg_link link; /* in pg_conn.flight, .waiting or .spare */
   struct prg_req *req;  /* in base.sent; NULL: a barrier, or nothing at all */
-  struct pg_exchange x;
-  int (*state)(
-      struct pg_conn *c); /* what to do when its exchange is not active */
-  struct pg_entry *entry; /* owned reference: in use */
+  int (*state)(struct pg_conn *c); /* what to do when nothing is in flight */
   bool used;
+  bool shared; /* others may be in flight with it */
+  /* From here on pg_run_fini() makes all zero. */
+  struct pg_exchange x;
+  struct pg_entry *entry;   /* owned reference: in use */
   bool loose;               /* not in the cache yet, but sent to the server */
   struct pg_plan *plan;     /* owned reference: of the rows that come */
   struct pg_result *result; /* owned: being filled */
@@ -294,7 +295,6 @@ struct pg_run {
   bool learnt;      /* the catalogue was asked once for this request */
   bool was_idle;    /* no transaction when it began */
   bool retried;     /* it was started anew once */
-  bool shared;      /* others may be in flight with it */
   bool untold;      /* wire: rows come without a word about their columns */
   bool simple;      /* wire: a simple query */
   bool single;      /* libpq: row by row */

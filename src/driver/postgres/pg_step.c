@@ -70,21 +70,24 @@ static void run_release(struct pg_conn *c, struct pg_run *r) {
   if (r != &c->only) prg_list_push_back(&c->spare, &r->link);
 }
 
+static void free_answers(struct pg_run *r) {
+  if (r->result != NULL) prg_result_free(&r->result->base);
+  if (r->answer != NULL) prg_result_free(&r->answer->base);
+  if (r->first != NULL) prg_result_free(r->first);
+}
+
+/* Nearly always there is an entry and a plan, and nothing else. */
 void pg_run_fini(struct pg_conn *c) {
   struct pg_run *r = c->run;
-  struct pg_run keep = {
-      .req = r->req, .state = r->state, .used = r->used, .shared = r->shared};
   if (r->loose) pg_cache_close(&c->cache, r->entry->id);
   pg_entry_unref(r->entry);
   pg_plan_unref(r->plan);
-  if (r->result != NULL) prg_result_free(&r->result->base);
-  if (r->answer != NULL) prg_result_free(&r->answer->base);
-  prg_result_free(r->first);
+  free_answers(r);
   pg_head_unref(r->described);
-  prg_free(r->unknown);
-  prg_error_unref(r->error);
-  prg_error_unref(r->x.error);
-  *r = keep;
+  if (r->unknown != NULL) prg_free(r->unknown);
+  if (r->error != NULL) prg_error_unref(r->error);
+  if (r->x.error != NULL) prg_error_unref(r->x.error);
+  memset(&r->x, 0, sizeof *r - offsetof(struct pg_run, x));
 }
 
 static void drop_list(struct pg_conn *c, struct prg_list *list) {
@@ -162,7 +165,7 @@ static void begin(struct pg_conn *c, bool pipeline,
                   int (*on_end)(struct pg_conn *)) {
   struct pg_run *r = c->run;
   unlist(c, r);
-  prg_error_unref(r->x.error);
+  if (r->x.error != NULL) prg_error_unref(r->x.error);
   memset(&r->x, 0, sizeof r->x);
   r->x.active = true;
   r->x.pipeline = pipeline;
@@ -195,7 +198,7 @@ int pg_exchange_query(struct pg_conn *c, const char *sql,
 static void note_tx(struct pg_conn *c, enum prg_tx tx) {
   c->base.tx = tx;
   if (tx != PRG_TX_FAILED) {
-    prg_error_unref(c->abort_cause);
+    if (c->abort_cause != NULL) prg_error_unref(c->abort_cause);
     c->abort_cause = NULL;
   } else if (c->abort_cause == NULL && c->run->x.error != NULL) {
     c->abort_cause = prg_error_ref(c->run->x.error);

@@ -407,43 +407,40 @@ static int take_copy(struct pg_conn *c, const struct prg_wire_msg *m) {
 }
 
 static int take_message(struct pg_conn *c, const struct prg_wire_msg *m) {
-  int rc = take_any_time(c, m);
-  if (rc != PRG_AGAIN) return rc;
   switch (m->type) {
     case '2': /* BindComplete */
       return PRG_OK;
+    case 'C':
+    case 'I':
+    case 's':
+      return take_end(c, m);
+    case 'Z':
+      return take_ready(c, m);
     case '1': /* ParseComplete: part of a command, or one of its own */
     case '3':
-      if (c->run->x.pipeline) command_ended(c);
+      command_ended(c);
       return PRG_OK;
     case 't':
       return take_param_types(c, m);
     case 'T':
     case 'n':
       return take_columns(c, m);
-    case 'C':
-    case 'I':
-    case 's':
-      return take_end(c, m);
     case 'E':
       return take_error(c, m);
-    case 'Z':
-      return take_ready(c, m);
     case 'G':
     case 'H':
     case 'W':
       return take_copy(c, m);
     case 'd':
     case 'c':
-      if (c->run->x.copying) return PRG_OK;
-      break;
+      return c->run->x.copying ? PRG_OK : lose_malformed(c, m);
     case 'D': /* of a batch: nobody wants them */
-      if (c->run->x.pipeline) return PRG_OK;
-      break;
+      return c->run->x.pipeline ? PRG_OK : lose_malformed(c, m);
     default:
       break;
   }
-  return lose_malformed(c, m);
+  int rc = take_any_time(c, m);
+  return rc == PRG_AGAIN ? lose_malformed(c, m) : rc;
 }
 
 /* ---- rows --------------------------------------------------------------- */
@@ -492,7 +489,7 @@ static int refill(struct pg_conn *c) {
 
 static int take(struct pg_conn *c) {
   struct prg_wire_msg m;
-  int rc = take_rows(c);
+  int rc = prg_wire_peek(&c->wire->in) == 'D' ? take_rows(c) : PRG_AGAIN;
   if (rc != PRG_AGAIN) return rc;
   rc = prg_wire_next(&c->wire->in, &m);
   if (rc == PRG_OK) return take_message(c, &m);
