@@ -159,13 +159,12 @@ static bool is_row(const char *p, size_t len, size_t n) {
   const char *end = p + len;
   if (len < 2 || prg_wire_get16(p) != n) return false;
   p += 2;
-  for (size_t i = 0; i < n; i++) {
+  for (; n > 0; n--) {
     if (end - p < 4) return false;
-    uint32_t cell = prg_wire_get32(p);
+    int32_t cell = (int32_t)prg_wire_get32(p);
     p += 4;
-    if (cell == UINT32_MAX) continue;
-    if (cell > (size_t)(end - p)) return false;
-    p += cell;
+    if (cell > end - p || cell < -1) return false;
+    if (cell > 0) p += cell;
   }
   return p == end;
 }

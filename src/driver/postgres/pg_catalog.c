@@ -320,6 +320,8 @@ static enum pg_fast binary_fast(enum pg_codec codec) {
   switch ((int)codec) {
     case PG_C_TEXT:
       return PG_FAST_TEXT;
+    case PG_C_CHAR:
+      return PG_FAST_CHAR;
     case PG_C_BYTEA:
       return PG_FAST_BYTES;
     case PG_C_JSON:

@@ -94,6 +94,7 @@ bool pg_type_binary(const struct pg_catalog *cat, const struct pg_type *t);
 enum pg_fast {
   PG_FAST_NONE, /* not at all: pg_decode() */
   PG_FAST_TEXT, /* the bytes are the text */
+  PG_FAST_CHAR, /* one byte, nothing when it is zero */
   PG_FAST_BYTES,
   PG_FAST_JSON,
   PG_FAST_JSONB, /* a version byte before the text */
@@ -172,6 +173,8 @@ static inline bool pg_decode_fast(enum pg_fast fast, const char *data, int len,
       return false;
     case PG_FAST_TEXT:
       return pg_fast_string(PRG_TEXT, data, len, out);
+    case PG_FAST_CHAR:
+      return len == 1 && pg_fast_string(PRG_TEXT, data, data[0] != '\0', out);
     case PG_FAST_BYTES:
       return pg_fast_string(PRG_BYTES, data, len, out);
     case PG_FAST_JSON:
