@@ -68,6 +68,7 @@ static struct prg_conn *conn_new(void) {
   prg_arena_init(&c->scratch);
   c->recancel = PRG_NEVER;
   c->link = &pg_by_libpq;
+  c->tick.fn = pg_on_tick;
   c->run = &c->only;
   prg_list_init(&c->flight);
   prg_list_init(&c->waiting);
@@ -119,6 +120,7 @@ static void fini(struct prg_conn *base, bool forked) {
     pg_connect_abandon(c);
     pg_cancel_abandon(c);
   }
+  prg_hub_unpost(base->hub, &c->tick);
   pg_runs_fini(c);
   pg_drop_notices(c);
   c->link->fini(c);

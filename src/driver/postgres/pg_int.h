@@ -334,9 +334,11 @@ struct pg_conn {
   bool barrier;       /* an empty query must go before anything else */
   bool stray;         /* a cancel may have hit another than it was meant for */
   bool prepared;      /* a PREPARE ran: a reset forgets all statements */
-  size_t depth;       /* so many requests may be in flight; 0, 1: one */
-  struct pg_run *run; /* the one that everything here is about */
-  struct pg_run only; /* the usual case: one at a time */
+  struct prg_post tick;    /* sends what waits for the end of the hub's turn */
+  bool ticking;            /* that is now */
+  size_t depth;            /* so many requests may be in flight; 0, 1: one */
+  struct pg_run *run;      /* the one that everything here is about */
+  struct pg_run only;      /* the usual case: one at a time */
   struct prg_list flight;  /* runs whose exchange is active, in its order */
   struct prg_list waiting; /* runs that have a next thing to do */
   struct prg_list spare;   /* unused ones, owned */
@@ -386,6 +388,8 @@ struct pg_link {
   void (*by_rows)(struct pg_conn *c);
   /* Sends what is left; sets want_write. */
   int (*flush)(struct pg_conn *c);
+  /* Are there bytes to send, and few, so that more may be added? */
+  bool (*may_wait)(const struct pg_conn *c);
   /* Reads what is there, with and without an active exchange. */
   int (*read)(struct pg_conn *c);
   int (*read_idle)(struct pg_conn *c);
@@ -422,6 +426,7 @@ static inline struct pg_catalog *pg_catalog_of(const struct pg_conn *c) {
 
 /* ---- the loop (pg_step.c) ----------------------------------------------- */
 
+void pg_on_tick(struct prg_post *p);
 int pg_step(struct prg_conn *base, unsigned ready, struct prg_wait *w);
 
 /* Begins an exchange. The command or the pipeline of commands is sent next. */

@@ -301,6 +301,11 @@ static int take(struct pg_conn *c) {
 
 /* ---- the rest ----------------------------------------------------------- */
 
+static bool may_wait(const struct pg_conn *c) {
+  (void)c;
+  return false;
+}
+
 static const char *parameter(struct pg_conn *c, int i) {
   return PQparameterStatus(c->pg, pg_watched[i]);
 }
@@ -339,6 +344,7 @@ const struct pg_link pg_by_libpq = {
     .sync = sync,
     .by_rows = by_rows,
     .flush = flush,
+    .may_wait = may_wait,
     .read = read_busy,
     .read_idle = read_idle,
     .take = take,

@@ -426,10 +426,24 @@ static int step_connecting(struct pg_conn *c, struct prg_wait *w) {
   return pg_connect_start(c) == PRG_OK ? PRG_AGAIN : PRG_ERR;
 }
 
-/* What was written in this step goes together. */
+void pg_on_tick(struct prg_post *p) {
+  struct pg_conn *c = PRG_CONTAINER(p, struct pg_conn, tick);
+  c->ticking = true;
+  prg_conn_step(&c->base, 0);
+}
+
+/* What was written in this step goes together. With others in flight the server
+** has something to do, and what more is submitted in the hub's turn may go along
+** with it. */
 static int end_step(struct pg_conn *c) {
+  bool later = c->flight.count > 1 && !c->ticking && !c->want_write;
   if (c->flight.count == 0) return c->link->rest(c);
   c->run = first_of(&c->flight);
+  if (later && c->link->may_wait(c)) {
+    prg_hub_post(c->base.hub, &c->tick);
+    return PRG_OK;
+  }
+  c->ticking = false;
   return c->link->flush(c);
 }
 

@@ -12,8 +12,9 @@
 #include "driver/postgres/pg_socket.h"
 
 enum {
-  MAX_READS = 16,    /* in one step, then others have a turn */
-  MAX_IDLE_READS = 4 /* likewise, when nothing is expected */
+  SEND_AT_ONCE = 16 * 1024, /* bytes that do not wait for more */
+  MAX_READS = 16,           /* in one step, then others have a turn */
+  MAX_IDLE_READS = 4        /* likewise, when nothing is expected */
 };
 
 struct pg_wire {
@@ -52,6 +53,11 @@ static int flush(struct pg_conn *c) {
     prg_wire_out_gone(&w->out, (size_t)n);
   }
   return PRG_OK;
+}
+
+static bool may_wait(const struct pg_conn *c) {
+  size_t left = prg_wire_out_left(&c->wire->out);
+  return left > 0 && left < SEND_AT_ONCE;
 }
 
 /* A pipeline's commands are counted and end with a Sync of their own; one alone
@@ -542,6 +548,7 @@ const struct pg_link pg_by_wire = {
     .sync = sync,
     .by_rows = by_rows,
     .flush = flush,
+    .may_wait = may_wait,
     .read = read_busy,
     .read_idle = read_idle,
     .take = take,
