@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 /* More than libpq has keywords; with those that we add ourselves. */
-enum { MAX_PARAMS = 64, MAX_PAIRS = MAX_PARAMS + 16 };
+enum { MAX_PARAMS = 64, MAX_PAIRS = MAX_PARAMS + 16, MAX_DRAIN = 16 };
 
 /* One attempt. It owns all that it needs, so that it may outlive the
 ** connection and its configuration. */
@@ -220,6 +220,17 @@ static int set_styles(struct pg_connect *j) {
   return PRG_OK;
 }
 
+/* libpq reads on after the last answer; what it has of notices and the like it
+** takes in now, since it will not be asked again when the socket is taken. */
+static void drain(PGconn *pg) {
+  struct pollfd p = {.fd = PQsocket(pg), .events = POLLIN};
+  for (int i = 0; i < MAX_DRAIN; i++) {
+    PGnotify *n = PQnotifies(pg); /* parses what was read */
+    if (n != NULL) PQfreemem(n);
+    if (poll(&p, 1, 0) <= 0 || !PQconsumeInput(pg)) return;
+  }
+}
+
 static void give_up(struct pg_connect *j) {
   if (prg_now() >= j->due)
     j->error =
@@ -248,6 +259,7 @@ static void run(struct prg_job *job) {
   if (rc == PRG_OK) {
     PQsetErrorVerbosity(j->pg, PQERRORS_DEFAULT);
     rc = PQsetnonblocking(j->pg, 1) == 0 ? PRG_OK : PRG_ERR;
+    drain(j->pg);
   }
   if (rc != PRG_OK || atomic_load(&j->abandoned)) give_up(j);
 }
