@@ -18,6 +18,7 @@
 static struct {
   int (*read)(void *ssl, void *to, int n);
   int (*write)(void *ssl, const void *from, int n);
+  int (*pending)(const void *ssl);
   int (*get_error)(const void *ssl, int rc);
   void (*clear)(void);
 } tls;
@@ -37,6 +38,7 @@ static void find_tls(void) {
   if (handle == NULL) return;
   *(void **)&tls.read = dlsym(handle, "SSL_read");
   *(void **)&tls.write = dlsym(handle, "SSL_write");
+  *(void **)&tls.pending = dlsym(handle, "SSL_pending");
   *(void **)&tls.get_error = dlsym(handle, "SSL_get_error");
   *(void **)&tls.clear = dlsym(handle, "ERR_clear_error");
   dlclose(handle); /* it stays: we are linked with it */
@@ -45,8 +47,8 @@ static void find_tls(void) {
 static bool has_tls(void) {
   static prg_once once = PRG_ONCE_INIT;
   prg_once_run(&once, find_tls);
-  return tls.read != NULL && tls.write != NULL && tls.get_error != NULL &&
-         tls.clear != NULL;
+  return tls.read != NULL && tls.write != NULL && tls.pending != NULL &&
+         tls.get_error != NULL && tls.clear != NULL;
 }
 
 /* What it means that SSL_read or SSL_write returned `rc`. */
@@ -95,6 +97,11 @@ ssize_t pg_socket_read(struct pg_socket *s, void *to, size_t n) {
   tls.clear();
   errno = 0;
   return tls_result(s, tls.read(s->tls, to, bounded(n)));
+}
+
+/* OpenSSL reads no further than the record that it decrypts. */
+bool pg_socket_has_more(const struct pg_socket *s) {
+  return s->tls != NULL && tls.pending(s->tls) > 0;
 }
 
 ssize_t pg_socket_write(struct pg_socket *s, const void *from, size_t n) {

@@ -20,13 +20,12 @@ enum { PG_SOCKET_LATER = -2 };
 /* False: bytes on it cannot be had past libpq. */
 bool pg_socket_take(struct pg_socket *s, PGconn *pg);
 
-static inline bool pg_socket_is_tls(const struct pg_socket *s) {
-  return s->tls != NULL;
-}
-
 /* As recv and send: 0 is the end, -1 an error (errno), PG_SOCKET_LATER: nothing
 ** now. */
 ssize_t pg_socket_read(struct pg_socket *s, void *to, size_t n);
 ssize_t pg_socket_write(struct pg_socket *s, const void *from, size_t n);
+/* Is there more, which the socket will not tell, after a read of less than there
+** was room for? */
+bool pg_socket_has_more(const struct pg_socket *s);
 
 #endif

@@ -171,7 +171,7 @@ static bool read_more(struct pg_conn *c) {
     return false;
   }
   w->reads++;
-  w->more = (size_t)n == room || pg_socket_is_tls(&w->socket);
+  w->more = (size_t)n == room || pg_socket_has_more(&w->socket);
   prg_wire_fed(&w->in, (size_t)n);
   return true;
 }
