@@ -241,7 +241,7 @@ faults.on_postgres("The network", function()
     collectgarbage("setstepmul", speed)
     assert.equal(rows, n)
     if can_measure then
-      assert.is_true(most - before < 8e6, ("%d more bytes"):format(most - before))
+      assert.is_true(most - before < 12e6, ("%d more bytes"):format(most - before))
     end
   end)
 
