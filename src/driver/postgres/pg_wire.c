@@ -267,13 +267,14 @@ static void command_ended(struct pg_conn *c) {
   if (c->run->x.pipeline) c->run->x.ended++;
 }
 
-static struct pg_head *read_columns(struct pg_wire *w,
-                                    const struct prg_wire_msg *m) {
+static int read_columns(struct pg_conn *c, const struct prg_wire_msg *m,
+                        struct pg_head **out) {
+  struct pg_wire *w = c->wire;
   struct prg_wire_cur cur = prg_wire_body(m);
   size_t n = prg_wire_int16(&cur);
   char *names;
   struct pg_head *h = pg_head_new(n, w->nparams, m->len, &names);
-  if (h == NULL) return NULL;
+  if (h == NULL) return pg_lose(c, prg_error_oom());
   memcpy(names, m->body, m->len); /* the names are in there */
   for (size_t i = 0; i < n; i++) {
     struct prg_wire_column col = prg_wire_column(&cur);
@@ -283,9 +284,12 @@ static struct pg_head *read_columns(struct pg_wire *w,
   }
   if (w->nparams > 0)
     memcpy(h->params, w->params, w->nparams * sizeof *w->params);
-  if (!cur.bad) return h;
-  pg_head_unref(h);
-  return NULL;
+  if (cur.bad) {
+    pg_head_unref(h);
+    return lose_malformed(c, m);
+  }
+  *out = h;
+  return PRG_OK;
 }
 
 /* The columns of the rows that come. They count also when they were not asked
@@ -310,8 +314,9 @@ static int take_columns(struct pg_conn *c, const struct prg_wire_msg *m) {
   static const char none[2] = "";
   const struct prg_wire_msg empty = {'T', none, sizeof none};
   struct pg_wire *w = c->wire;
-  struct pg_head *h = read_columns(w, m->type == 'T' ? m : &empty);
-  if (h == NULL) return lose_malformed(c, m);
+  struct pg_head *h = NULL;
+  if (read_columns(c, m->type == 'T' ? m : &empty, &h) != PRG_OK)
+    return PRG_ERR;
   w->nparams = 0;
   if (!w->described) return take_head(c, m, h);
   w->described = false;
