@@ -200,6 +200,24 @@ helper.for_each_db(function(name, open)
       check.usable(other)
     end)
 
+    it("of a lock is locked, also when the loop is late", function()
+      if is_postgres or name == "sqlite memory" then return end
+      local db, other = open { max_size = 1 }, open { max_size = 1 }
+      db:script "create table t (n integer); insert into t values (1)"
+      db:transaction(function(tx)
+        tx:execute "update t set n = 2"
+        perigee.run(function()
+          local waits = perigee.spawn(check.raises, "locked", other.execute,
+            other, "update t set n = 3", {}, { timeout = 0.1 })
+          perigee.sleep(0.05)
+          local from = os.clock() -- nobody's turn until the time is over
+          while os.clock() - from < 0.1 do math.random() end
+          waits:join()
+        end)
+      end)
+      check.usable(other)
+    end)
+
     it("in a transaction is kept as the cause of what follows", function()
       local db = open { max_size = 1 }
       db:script(SCHEMA)

@@ -300,6 +300,9 @@ struct prg_driver {
   int (*step)(struct prg_conn *c, unsigned ready, struct prg_wait *w);
   /* Starts to stop what runs (the ghost or a truncated query). Never waits. */
   void (*cancel)(struct prg_conn *c);
+  /* The time of a request in flight is over. What it was waiting for, when that
+  ** says more than `timeout`; NULL: nothing. A driver may leave this out. */
+  struct prg_error *(*overdue)(struct prg_conn *c, struct prg_req *req);
   /* READY and drained: does the session look as after connecting, as far as
   ** can be told without a round trip? NULL: yes, or a reason. */
   const char *(*unclean)(struct prg_conn *c);

@@ -203,7 +203,9 @@ static void on_deadline(struct prg_timer *t) {
   struct prg_req *req = PRG_CONTAINER(t, struct prg_req, timer);
   struct prg_conn *c = req->conn;
   bool sent = req->state != PRG_REQ_QUEUED;
-  struct prg_error *e = prg__timeout_error(req, sent);
+  struct prg_error *e = NULL;
+  if (sent && c->driver->overdue != NULL) e = c->driver->overdue(c, req);
+  if (e == NULL) e = prg__timeout_error(req, sent);
   c->depth++;
   if (sent) {
     req->ghost = true;

@@ -194,10 +194,10 @@ struct prg_error *sl_error_new(sqlite3 *db, int rc, const char *sql) {
   return e;
 }
 
-struct prg_error *sl_error_locked(sqlite3 *db, int rc, int64_t waited) {
+struct prg_error *sl_error_locked(int rc, int64_t waited) {
   struct prg_error *e = prg_error_new(
       PRG_K_LOCKED, "%s: another connection held the lock for all of %.1f s",
-      sqlite3_errmsg(db), (double)waited / (double)PRG_SECOND);
+      sqlite3_errstr(rc), (double)waited / (double)PRG_SECOND);
 
   if (e == prg_error_oom()) return e;
   e->code = rc;

@@ -111,7 +111,7 @@ bool sl_values_head(const char *sql, int n, size_t *head);
 struct prg_error *sl_error_new(sqlite3 *db, int rc, const char *sql);
 /* As above for a lock that another connection holds: says how long it was
 ** waited for. */
-struct prg_error *sl_error_locked(sqlite3 *db, int rc, int64_t waited);
+struct prg_error *sl_error_locked(int rc, int64_t waited);
 
 /* ---- sl_value.c --------------------------------------------------------- */
 
@@ -347,6 +347,8 @@ void sl_op_begin(struct sl_conn *c, struct prg_req *req);
 /* Goes on with c->op, when the worker is not at it: a lock that may be free, a
 ** slice of a batch, a stream that was resumed. Until c->op is NULL or waits. */
 void sl_op_go(struct sl_conn *c);
+/* prg_driver.overdue */
+struct prg_error *sl_overdue(struct prg_conn *base, struct prg_req *req);
 /* The worker came back with c->op. */
 void sl_op_back(struct sl_conn *c);
 /* Frees the op of a request that will not be finished (closing). */

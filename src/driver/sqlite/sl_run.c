@@ -4,9 +4,6 @@
 
 /* A batch with more sets than this goes to the worker. */
 #define INLINE_SETS 100u
-/* So long before its deadline a request that waits for a lock is ended here,
-** as `locked`, which says more than driver.c's `timeout`. */
-#define LOCK_MARGIN (2 * PRG_MS)
 
 /* ---- ending -------------------------------------------------------------- */
 
@@ -76,14 +73,18 @@ static void end(struct sl_conn *c, struct sl_op *op) {
   prg_req_finish(req, result, error);
 }
 
+static void tell_sql(const struct sl_op *op, struct prg_error *e) {
+  if (op->req->stmt != NULL && e->field[PRG_EF_SQL] == NULL)
+    (void)prg_error_set(e, PRG_EF_SQL, op->req->stmt->sql);
+}
+
 static void fail(struct sl_conn *c, struct sl_op *op, struct prg_error *e) {
   prg_error_unref(op->error);
   op->error = e;
   /* A batch that is not to be gone on with. */
   if (op->own_tx && !sqlite3_get_autocommit(c->db))
     (void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
-  if (op->req->stmt != NULL && e->field[PRG_EF_SQL] == NULL)
-    (void)prg_error_set(e, PRG_EF_SQL, op->req->stmt->sql);
+  tell_sql(op, e);
   end(c, op);
 }
 
@@ -113,21 +114,27 @@ static bool own_params(struct sl_op *op) {
 }
 
 static void wait_for_lock(struct sl_conn *c, struct sl_op *op) {
-  int64_t now = prg_now(), due = op->req->due;
+  int64_t now = prg_now();
 
   if (op->tries == 0) op->wait_from = now;
-  if (due != PRG_NEVER && now >= due - LOCK_MARGIN - PRG_MS / 2) {
-    fail(c, op, sl_error_locked(c->db, op->rc, now - op->wait_from));
-    return;
-  }
   if (!own_params(op)) {
     fail(c, op, prg_error_oom());
     return;
   }
   op->retry_at = now + back_off(op->tries++);
-  if (due != PRG_NEVER && op->retry_at > due - LOCK_MARGIN)
-    op->retry_at = due - LOCK_MARGIN;
   op->waiting = true;
+}
+
+struct prg_error *sl_overdue(struct prg_conn *base, struct prg_req *req) {
+  struct sl_conn *c = (struct sl_conn *)(void *)base;
+  struct sl_op *op = c->op;
+  struct prg_error *e;
+
+  if (op == NULL || op->req != req || !op->waiting || op->tries == 0)
+    return NULL;
+  e = sl_error_locked(op->rc, prg_now() - op->wait_from);
+  tell_sql(op, e);
+  return e;
 }
 
 /* ---- running ------------------------------------------------------------- */
@@ -242,6 +249,7 @@ static void settle(struct sl_conn *c, struct sl_op *op) {
       to_worker(c, op);
       break;
     case SL_YIELD:
+      op->tries = 0;
       op->retry_at = prg_now();
       op->waiting = true;
       break;

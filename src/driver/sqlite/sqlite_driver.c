@@ -59,6 +59,15 @@ static bool is_over(const struct sl_conn *c) {
   return c->base.state != PRG_CONN_READY || c->base.error != NULL;
 }
 
+/* When the time of a request that waits for a lock is over, there is nothing but to
+** be told so: a try now could be under way then. */
+static bool is_waiting(const struct sl_op *op) {
+  int64_t now = prg_now();
+
+  if (!op->waiting || op->req->ghost) return false;
+  return now < op->retry_at || (op->tries > 0 && now >= op->req->due);
+}
+
 static int step(struct prg_conn *base, unsigned ready, struct prg_wait *w) {
   struct sl_conn *c = (struct sl_conn *)(void *)base;
   int64_t from = prg_now();
@@ -73,7 +82,7 @@ static int step(struct prg_conn *base, unsigned ready, struct prg_wait *w) {
       continue;
     }
     if (c->op != NULL) {
-      if (c->op->waiting && !c->op->req->ghost && prg_now() < c->op->retry_at) {
+      if (is_waiting(c->op)) {
         w->due = c->op->retry_at;
         return PRG_AGAIN;
       }
@@ -171,6 +180,7 @@ const struct prg_driver perigee_driver = {
     .conn_new = conn_new,
     .step = step,
     .cancel = cancel,
+    .overdue = sl_overdue,
     .unclean = unclean,
     .fini = fini,
 };
