@@ -81,7 +81,7 @@ local function new_entry(x, spec, at, ddl)
     columns = spec.columns, by_name = by_name, keys = spec.keys,
     pk = primary_names(spec), is_view = spec.is_view, is_partition = spec.is_partition,
     one_statement = spec.one_statement and not by_name["perigee:created"],
-    strict = spec.strict, at = at, ddl = ddl,
+    copies = spec.copies, strict = spec.strict, at = at, ddl = ddl,
   }
 end
 

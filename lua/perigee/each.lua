@@ -14,6 +14,7 @@ local execute = wait.leaf(core.verbs.execute)
 local internal = wait.leaf(core.internal)
 local next_row = wait.leaf(core.stream_methods.next)
 core.stream_methods.next = next_row
+local stream_mt = core.stream_mt
 
 local M = {}
 
@@ -97,12 +98,14 @@ end
 
 -- ---- each ------------------------------------------------------------------
 
+-- The end of the block closes it.
 local function remember(x, it)
   local e = env(x)
   e.streams = e.streams or setmetatable({}, { __mode = "k" })
   e.streams[it] = true
   return it
 end
+M.remember = remember
 
 local function open_in_block(x, sql, ...)
   local features = core.driver(x).features
@@ -129,7 +132,7 @@ end
 function M.each(x, sql, ...)
   local target = transaction.target(x)
   local it = target and open_in_block(target, sql, ...) or core.stream(x, sql, ...)
-  return step, it, nil, it
+  return getmetatable(it) == stream_mt and next_row or step, it, nil, it
 end
 
 for _, class in ipairs { List, Cursor } do
@@ -137,7 +140,6 @@ for _, class in ipairs { List, Cursor } do
   class.__call = class.next
   class.__gc = nil
 end
-local stream_mt = core.stream_mt
 stream_mt.__call = next_row
 
 return M

@@ -16,7 +16,7 @@ local M = {}
 
 -- ---- adapters --------------------------------------------------------------
 
-local OURS = { "copas", "cqueues", "luv", "nginx" }
+local modules = core.host_modules() -- { [name] = { module, … } }
 local adapters = {}
 
 -- A table of functions as docs/guide/hosts.md says, or a host in C (nginx), which adds
@@ -32,27 +32,27 @@ end
 
 core.set_host_loader(load)
 
-local function is_ours(name)
-  for i = 1, #OURS do
-    if OURS[i] == name then return true end
-  end
-  return false
+local function names()
+  local list = {}
+  for name in pairs(modules) do list[#list + 1] = name end
+  table.sort(list)
+  return table.concat(list, ", ")
 end
 
 -- Has the program loaded it? Neovim has luv in `vim`.
 local function is_there(name)
-  local loaded = package.loaded
-  if name == "nginx" then return loaded.ngx end
-  if name == "luv" then return loaded.luv or loaded.uv or rawget(_G, "vim") end
-  return loaded[name]
+  for _, module in ipairs(modules[name]) do
+    if package.loaded[module] then return true end
+  end
+  return name == "luv" and rawget(_G, "vim") ~= nil
 end
 
 local fixed -- the adapter that perigee.host has fixed
 
 local function fix(name, options)
-  if not is_ours(name) then
+  if not modules[name] then
     usage("host: %q is not known: allowed are auto, %s, or a table of functions",
-      tostring(name), table.concat(OURS, ", "))
+      tostring(name), names())
   end
   if not adapters[name] and not is_there(name) then
     usage("host: %s is not loaded in this program", name)

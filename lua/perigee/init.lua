@@ -13,8 +13,11 @@ local crud = require "perigee.crud"
 local upsert = require "perigee.upsert"
 local save = require "perigee.save"
 local claim = require "perigee.claim"
+local copy = require "perigee.copy"
 local relations = require "perigee.relations"
 local export = require "perigee.export"
+local listen = require "perigee.listen"
+local pipeline = require "perigee.pipeline"
 local util = require "perigee.util"
 
 local usage = util.usage
@@ -35,6 +38,8 @@ verbs.ensure_connection = transaction.ensure_connection
 verbs.transactional = transaction.transactional
 verbs.in_transaction = transaction.in_transaction
 verbs.on_commit = transaction.on_commit
+verbs.notify = listen.notify
+verbs.pipeline = pipeline.pipeline
 
 local batch = verbs.execute_many
 
@@ -72,6 +77,8 @@ for _, name in ipairs {
 } do
   tables.add(name, save[name])
 end
+verbs.copy_in = copy.copy_in
+verbs.copy_out = copy.copy_out
 tables.add("claim", claim.claim)
 tables.add("claim_one", claim.claim_one)
 for name, fn in pairs(tables.verbs) do verbs[name] = fn end
@@ -162,6 +169,8 @@ function handle.close(db, options)
   transaction.close_root(db)
   close(db, seconds)
 end
+
+handle.listen = listen.listen
 
 --- Connections opened so far are closed when they come back.
 handle.evict = core.evict

@@ -37,6 +37,12 @@ local function page_limit(name, v)
   return n
 end
 
+local function pipeline(name, v)
+  local n = count(name, v)
+  if n > 256 then usage("%s: at most 256 statements may be in flight, not %d", name, n) end
+  return n
+end
+
 -- One key or several, the first of which encrypts. They are secrets: no message has
 -- them.
 local function cursor_keys(name, v)
@@ -101,7 +107,8 @@ local OPTIONS = {
   acquire_timeout = { positive, true }, connect_timeout = { positive, true },
   query_timeout = { positive, true }, idle_timeout = { positive, true },
   lifetime = { positive, true }, check_after = { seconds, true },
-  statement_cache = { count, true }, application_name = { text, true },
+  statement_cache = { count, true }, pipeline = { pipeline, true },
+  application_name = { text, true },
   reset = { one_of("auto", "always", "never"), true },
   numeric = { one_of("string", "number"), true }, json = { one_of("value", "raw"), true },
   int8 = { one_of("auto", "string", "cdata"), true },

@@ -34,7 +34,9 @@ M.sleep = wait.leaf(core.sleep)
 -- Waits for all, whatever happens: nobody may be left running.
 local function join_all(tasks)
   core.shield(true)
-  for i = 1, tasks.n do pcall(join, tasks[i]) end
+  for i = 1, tasks.n do
+    if tasks[i] then pcall(join, tasks[i]) end
+  end
   core.shield(false)
 end
 
@@ -56,6 +58,18 @@ local function spawn_member(group, i, fn)
   end)
 end
 
+-- All of them, or none is left when one cannot be started.
+local function spawn_members(group, fns)
+  for i = 1, fns.n do
+    local ok, err = pcall(spawn_member, group, i, fns[i])
+    if not ok then
+      cancel_all(group)
+      join_all(group)
+      error(err, 0)
+    end
+  end
+end
+
 --- Runs functions as tasks and waits for all of them.
 -- The first error cancels the others and is raised when they have ended.
 -- @param ... functions
@@ -68,7 +82,7 @@ function M.gather(...)
       usage("gather: argument %d is not a function but %s", i, type(fns[i]))
     end
   end
-  for i = 1, fns.n do spawn_member(group, i, fns[i]) end
+  spawn_members(group, fns)
   if group.failed then cancel_all(group) end -- a host may run them at once
   for i = 1, fns.n do
     local ok, r = pcall(join, group[i])

@@ -1,7 +1,9 @@
 --- Transactions, connections and who is in which.
 -- A block (tx or conn) is an executor of core; what this file knows of one is in
--- core.env(block): `conn` (a tx that owns its connection), `savepoint`, `depth`,
+-- core.env(block): `owned` (a tx with a connection of its own), `savepoint`, `depth`,
 -- `hooks` (on_commit), `streams` (iterators to close at the end).
+-- Where the driver can, BEGIN and SAVEPOINT go with the first statement of a block
+-- (core.hold_begin), and the end of a block without statements sends nothing.
 local core = require "perigee.core"
 local wait = require "perigee.wait"
 local util = require "perigee.util"
@@ -12,8 +14,12 @@ local acquire = wait.leaf(core.acquire)
 local block = wait.leaf(core.block)
 local control = wait.leaf(core.control)
 local sleep = wait.leaf(core.sleep)
-local env, info = core.env, core.info
+local env, is_open, state = core.env, core.is_open, core.state
+local enter, leave, joined = core.enter, core.leave, core.joined
+local begin_sql, hold_begin = core.begin_sql, core.hold_begin
 local M = {}
+
+local NONE = {} -- no options
 
 local ROLLBACK_SECONDS = 5
 
@@ -24,6 +30,8 @@ end
 local function handle_of(x)
   return is_db(x) and x or env(x)[1]
 end
+
+M.handle_of = handle_of
 
 local function need_function(fn, what)
   if type(fn) ~= "function" then
@@ -42,7 +50,7 @@ local OPTIONS = {
 }
 
 local function check_options(o)
-  if o == nil then return {} end
+  if o == nil then return NONE end
   if type(o) ~= "table" then usage("options: a table is expected, not %s", type(o)) end
   for k, v in pairs(o) do
     local want = OPTIONS[k]
@@ -67,35 +75,35 @@ end
 
 -- ---- who is in which block -------------------------------------------------
 
---- The innermost block of the running task on the handle, or nil.
-local function current(db)
-  local scopes = env(db).scopes
-  return scopes and (scopes[core.current()] or scopes.all)
+local function is_tx(x)
+  return core.info(x).is_tx
 end
 
 --- The executor that calls on `x` run in: a block, or nil for the pool.
 -- Raises `closed` when the block has ended and its function still runs.
 function M.target(x)
   if not is_db(x) then return x end
-  local block_of_task = current(x)
-  if block_of_task and not info(block_of_task).open then
+  local block_of_task = joined(x)
+  if block_of_task and not is_open(block_of_task) then
     error(core.new_error("closed", "this transaction has ended"), 0)
   end
   return block_of_task
 end
 
-local function enter(db, x)
-  local e, key = env(db), core.current()
-  if not e.scopes then e.scopes = setmetatable({}, { __mode = "v" }) end
-  local before = e.scopes[key]
-  e.scopes[key] = x
-  core.scope(db, x, 1)
-  return before
+--- Notes that the running task has a pipeline open on the handle (nil: none).
+function M.set_piping(db, on)
+  local e = env(db)
+  e.piping = e.piping or {}
+  e.piping[core.current()] = on
+  if not next(e.piping) then e.piping = nil end
 end
 
-local function leave(db, x, before)
-  env(db).scopes[core.current()] = before
-  core.scope(db, x, -1)
+--- Raises `usage` when the running task has one.
+function M.refuse_in_pipeline(db, what)
+  local piping = env(db).piping
+  if piping and piping[core.current()] then
+    usage("%s inside of a pipeline: put the pipeline into it", what)
+  end
 end
 
 -- ---- the end of a block ----------------------------------------------------
@@ -107,28 +115,24 @@ local function close_streams(e)
 end
 
 -- The block is over, as the database sees it too.
-local function conclude(tx, reason)
-  local e = env(tx)
+local function conclude(tx, e, reason)
+  if e.owned then
+    core.release(tx, reason)
+    return
+  end
   core.end_block(tx)
-  if e.conn then
-    core.release(e.conn, reason)
-  elseif e.query_only then
+  if e.query_only then
     core.shield(true)
     pcall(control, e.outer, "PRAGMA query_only = 0", false, ROLLBACK_SECONDS)
     core.shield(false)
   end
 end
 
-local function is_broken(tx)
-  local i = info(tx)
-  return not i.leased or i.broken
-end
-
 local function undo(tx, e)
   if e.savepoint then
     control(tx, "ROLLBACK TO SAVEPOINT " .. e.savepoint, true, ROLLBACK_SECONDS)
     control(tx, "RELEASE SAVEPOINT " .. e.savepoint, true, ROLLBACK_SECONDS)
-  elseif info(tx).tx ~= "idle" then
+  elseif state(tx) ~= "idle" then
     control(tx, "ROLLBACK", true, ROLLBACK_SECONDS)
   end
 end
@@ -138,12 +142,12 @@ end
 local function roll_back(tx)
   local e, ok, err = env(tx), true, nil
   close_streams(e)
-  if not is_broken(tx) then
+  if state(tx) then -- its connection is there
     core.shield(true)
     ok, err = pcall(undo, tx, e)
     core.shield(false)
   end
-  conclude(tx, not ok and e.conn and "its rollback failed" or nil)
+  conclude(tx, e, not ok and "its rollback failed" or nil)
   if ok then return nil end
   return err
 end
@@ -159,7 +163,6 @@ end
 -- Runs what on_commit has collected, or hands it to the outer block.
 local function run_hooks(tx, e)
   local hooks = e.hooks
-  if not hooks then return end
   local outer = e.savepoint and env(e.outer)
   if not outer then
     for i = 1, #hooks do hooks[i]() end
@@ -173,14 +176,14 @@ end
 -- The error that made the transaction fail, which the server's refusal of any
 -- other statement brings along; nil when it has not failed.
 local function first_error(tx)
-  if info(tx).tx ~= "failed" then return nil end
+  if state(tx) ~= "failed" then return nil end
   local ok, err = pcall(control, tx, "SELECT 1", false)
   return not ok and type(err) == "table" and err.cause or nil
 end
 
 local function commit(tx)
   local e = env(tx)
-  close_streams(e)
+  if e.streams then close_streams(e) end
   local cause = not e.savepoint and first_error(tx) or nil
   local sql = e.savepoint and "RELEASE SAVEPOINT " .. e.savepoint or "COMMIT"
   local ok, tag = pcall(control, tx, sql, true)
@@ -192,30 +195,44 @@ local function commit(tx)
   if not ok then
     error(attach(tag, roll_back(tx)), 0)
   end
-  conclude(tx)
+  conclude(tx, e)
   e.committed = true
-  run_hooks(tx, e)
+  if e.hooks then run_hooks(tx, e) end
 end
 
 -- ---- the start of a block --------------------------------------------------
 
--- Opens a block on `x`, or inside the block that the task has open there: with
--- BEGIN on a connection, else a savepoint.
-local function open_block(x, o)
-  local begin = core.begin_sql(x, o.isolation, o.readonly, o.deferrable)
+-- BEGIN, or what the options make of it.
+local function begin_of(x, o)
+  local e = env(is_db(x) and x or env(x)[1])
+  if e.piping then M.refuse_in_pipeline(handle_of(x), "transaction") end
+  if o ~= NONE or not e.begin then
+    local sql = begin_sql(x, o.isolation, o.readonly, o.deferrable)
+    if o ~= NONE then return sql end
+    e.begin = sql
+  end
+  return e.begin
+end
+
+-- Begins inside the block that the task has open on `x`: with BEGIN on a
+-- connection, else a savepoint.
+local function start_inside(tx, e, o, begin)
   local seconds = o.acquire_timeout -- SQLite: BEGIN waits for the lock of the file
+  if is_tx(e.outer) then
+    if not env(e[1]).force_rollback then refuse_nested(o) end
+    e.savepoint = "perigee_" .. e.depth
+    begin, seconds = "SAVEPOINT " .. e.savepoint, nil
+  end
+  if not hold_begin(tx, begin) then control(tx, begin, false, seconds) end
+end
+
+local function open_block(x, o)
+  local begin = begin_of(x, o)
   local tx = block(x)
   local e = env(tx)
   e.outer = e[2]
   e.depth = (env(e.outer).depth or 0) + 1
-  local ok, err = pcall(function()
-    if info(e.outer).is_tx then
-      if not env(e[1]).force_rollback then refuse_nested(o) end
-      e.savepoint = "perigee_" .. e.depth
-      begin, seconds = "SAVEPOINT " .. e.savepoint, nil
-    end
-    control(tx, begin, false, seconds)
-  end)
+  local ok, err = pcall(start_inside, tx, e, o, begin)
   if not ok then
     core.end_block(tx)
     error(err, 0)
@@ -227,7 +244,7 @@ end
 -- (On a connection of the pool the reset undoes that.)
 local function make_readonly(tx)
   local dialect = core.driver(tx).dialect
-  if dialect ~= "sqlite" or info(tx).lane == "read" then return tx end
+  if dialect ~= "sqlite" or core.info(tx).lane == "read" then return tx end
   env(tx).query_only = true
   local ok, err = pcall(control, tx, "PRAGMA query_only = 1", false)
   if not ok then error(attach(err, roll_back(tx)), 0) end
@@ -236,14 +253,18 @@ end
 
 -- Begins a transaction on a connection of its own.
 local function open_transaction(db, o)
-  core.begin_sql(db, o.isolation, o.readonly, o.deferrable) -- is all allowed?
-  local conn = acquire(db, o.readonly and "read" or "write", o.acquire_timeout)
-  local ok, tx = pcall(open_block, conn, o)
-  if not ok then
-    core.release(conn)
-    error(tx, 0)
+  local begin = begin_of(db, o) -- first of all: is everything allowed?
+  local seconds = o.acquire_timeout
+  local tx = acquire(db, o.readonly and "read" or "write", seconds, true)
+  local e = env(tx)
+  e.owned, e.depth = true, 1
+  if not hold_begin(tx, begin) then
+    local ok, err = pcall(control, tx, begin, false, seconds)
+    if not ok then
+      core.release(tx)
+      error(err, 0)
+    end
   end
-  env(tx).conn = conn
   return o.readonly and make_readonly(tx) or tx
 end
 
@@ -269,8 +290,8 @@ function M.begin(x, options)
 end
 
 local function check_open(x)
-  if not info(x).is_tx then usage("this is a connection, not a transaction") end
-  if not info(x).open then
+  if not is_tx(x) then usage("this is a connection, not a transaction") end
+  if not is_open(x) then
     error(core.new_error("closed", "this transaction has ended"), 0)
   end
 end
@@ -299,18 +320,20 @@ end
 
 -- ---- blocks ----------------------------------------------------------------
 
+local function end_of_block(db, tx, before, ok, ...)
+  leave(db, tx, before)
+  if ok then
+    if is_open(tx) then commit(tx) end
+    return ...
+  end
+  local err = ...
+  if is_open(tx) then err = attach(err, roll_back(tx)) end
+  error(err, 0)
+end
+
 -- Runs fn in an open block and ends it: commit on return, rollback on error.
 local function run_block(db, tx, fn)
-  local before = enter(db, tx)
-  local r = pack(wait.guard(fn, tx))
-  leave(db, tx, before)
-  if not r[1] then
-    local err = r[2]
-    if info(tx).open then err = attach(err, roll_back(tx)) end
-    error(err, 0)
-  end
-  if info(tx).open then commit(tx) end
-  return unpack(r, 2, r.n)
+  return end_of_block(db, tx, enter(db, tx), wait.guard(fn, tx))
 end
 
 local RETRY = { serialization = true, deadlock = true, locked = true }
@@ -320,14 +343,13 @@ local function is_retryable(err)
     and err.retryable and RETRY[err.kind]
 end
 
--- `start()` opens the block of one attempt.
-local function run_with_retries(db, fn, o, start)
-  local left, pause = o.retries or 0, 0.01
-  while true do
-    if left == 0 then return run_block(db, start(), fn) end
+-- `start(x, o)` opens the block of one attempt.
+local function run_with_retries(db, fn, start, x, o)
+  local left, pause = o.retries, 0.01
+  while left > 0 do
     local tx
     local r = pack(pcall(function()
-      tx = start()
+      tx = start(x, o)
       return run_block(db, tx, fn)
     end))
     if r[1] then return unpack(r, 2, r.n) end
@@ -337,6 +359,7 @@ local function run_with_retries(db, fn, o, start)
     sleep(pause * (0.5 + math.random()))
     pause = math.min(pause * 2, 1)
   end
+  return run_block(db, start(x, o), fn)
 end
 
 --- Runs `fn(tx)` in a transaction: commit on return, rollback on error.
@@ -351,13 +374,23 @@ function M.transaction(x, fn, options)
   need_function(fn, "transaction")
   local o = check_options(options)
   local target = M.target(x)
-  if not target then
-    return run_with_retries(x, fn, o, function() return open_transaction(x, o) end)
+  local db, start, at = x, open_transaction, x
+  if target then
+    if o.retries and is_tx(target) then
+      usage("retries: the outer transaction has to be repeated")
+    end
+    db, start, at = handle_of(x), open_on, target
   end
-  if o.retries and info(target).is_tx then
-    usage("retries: the outer transaction has to be repeated")
-  end
-  return run_with_retries(handle_of(x), fn, o, function() return open_on(target, o) end)
+  if o.retries then return run_with_retries(db, fn, start, at, o) end
+  return run_block(db, start(at, o), fn)
+end
+
+local function end_of_connection(db, conn, before, ok, ...)
+  leave(db, conn, before)
+  close_streams(env(conn))
+  core.release(conn)
+  if not ok then error((...), 0) end
+  return ...
 end
 
 --- Runs `fn(conn)` on one connection; calls on the handle made by the same task
@@ -369,20 +402,14 @@ function M.connection(x, fn)
   local target = M.target(x)
   if target then return fn(target) end
   local conn = acquire(x, "write")
-  local before = enter(x, conn)
-  local r = pack(wait.guard(fn, conn))
-  leave(x, conn, before)
-  close_streams(env(conn))
-  core.release(conn)
-  if not r[1] then error(r[2], 0) end
-  return unpack(r, 2, r.n)
+  return end_of_connection(x, conn, enter(x, conn), wait.guard(fn, conn))
 end
 
 --- Joins the transaction that `x` is in, or starts one.
 function M.ensure_transaction(x, fn, options)
   need_function(fn, "ensure_transaction")
   local target = M.target(x)
-  if target and info(target).is_tx then
+  if target and is_tx(target) then
     refuse_nested(check_options(options))
     return fn(target)
   end
@@ -402,7 +429,7 @@ function M.transactional(x, fn, options)
   return function(...)
     local args = pack(...)
     local target = M.target(x)
-    local nested = target and info(target).is_tx
+    local nested = target and is_tx(target)
     return M.transaction(x, function()
       return fn(unpack(args, 1, args.n))
     end, not nested and options or nil)
@@ -424,8 +451,8 @@ end
 --- Is `x` (for a handle: the running task) in a transaction?
 function M.in_transaction(x)
   local target = x
-  if is_db(x) then target = current(x) end
-  return target ~= nil and info(target).is_tx and info(target).open
+  if is_db(x) then target = joined(x) end
+  return target ~= nil and is_tx(target) and is_open(target)
 end
 
 -- ---- leaving a scope -------------------------------------------------------
@@ -433,15 +460,14 @@ end
 --- __close of blocks: rolls back and waits where that is possible, else leaves the
 -- cleaning to the pool.
 function M.close_block(x)
-  local i = info(x)
-  if not i.open then return end
-  if i.is_tx and core.can_wait() then
+  if not is_open(x) then return end
+  if is_tx(x) and core.can_wait() then
     roll_back(x)
-  elseif i.is_tx then
+  elseif is_tx(x) then
     local e = env(x)
     close_streams(e)
     core.end_block(x)
-    if e.conn then core.release(e.conn) end
+    if e.owned then core.release(x) end
   else
     core.release(x)
   end
@@ -450,7 +476,7 @@ end
 --- Test isolation: everything on the handle runs in one transaction, which
 -- close() rolls back.
 function M.open_root(db)
-  local tx = open_transaction(db, {})
+  local tx = open_transaction(db, NONE)
   local e = env(db)
   e.scopes = e.scopes or setmetatable({}, { __mode = "v" })
   e.scopes.all, e.root = tx, tx
@@ -463,7 +489,7 @@ function M.close_root(db)
   if not tx then return end
   e.root, e.scopes.all = nil, nil
   core.scope(db, tx, -1)
-  if info(tx).open then roll_back(tx) end
+  if is_open(tx) then roll_back(tx) end
 end
 
 return M

@@ -204,6 +204,8 @@ static inline void on_event(struct prg_conn *c, enum prg_event ev) {
       b->notices++;
       CHECK(c->notice != NULL);
       break;
+    case PRG_EV_NOTIFY:
+      break;
   }
 }
 

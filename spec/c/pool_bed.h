@@ -24,6 +24,7 @@ struct toy {
 
 static struct prg_list toys; /* every connection that is alive */
 static int64_t connect_time; /* of new connections */
+static size_t in_flight;     /* of new connections: requests at most */
 static bool refuse_all;
 static struct prg_error *refusal;
 static int opened_total, max_alive, resets, pings;
@@ -55,6 +56,7 @@ static inline int step_connect(struct toy *t, struct prg_wait *w) {
   if (prg_now() < t->open_at) return PRG_AGAIN;
   if (t->refuse) return toy_break(&t->base, PRG_K_CONNECT, "refused");
   opened_total++;
+  t->base.pipeline = in_flight;
   return PRG_OK;
 }
 
@@ -155,6 +157,7 @@ static inline void open_bed(struct bed *b, struct prg_pool_options opts) {
   prg_list_init(&toys);
   prg_clock_fake(1000 * PRG_SECOND);
   connect_time = 0;
+  in_flight = 0;
   refuse_all = reset_fails = ping_hangs = reset_hangs = false;
   opened_total = max_alive = resets = pings = served = 0;
   b->hub = prg_hub_new(&err);
@@ -190,6 +193,18 @@ static inline void close_bed(struct bed *b) {
   prg_clock_fake(-1);
 }
 
+/* For one statement, which may share. */
+static inline void ask_for(struct bed *b, struct want *w, struct prg_stmt *stmt,
+                           int64_t due) {
+  memset(w, 0, sizeof *w);
+  w->b.lane = PRG_LANE_WRITE;
+  w->b.due = due;
+  w->b.stmt = stmt;
+  w->b.done = on_done;
+  w->result = prg_pool_acquire(b->pool, &w->b);
+  if (w->result == PRG_OK) w->order = ++served;
+}
+
 static inline void ask(struct bed *b, struct want *w, const void *holder,
                        int64_t due) {
   memset(w, 0, sizeof *w);
@@ -211,6 +226,13 @@ static inline void give(struct want *w) {
   struct prg_slot *s = w->b.slot;
   w->b.slot = NULL;
   if (CHECK(s != NULL)) prg_pool_release(s);
+}
+
+/* The statement was answered. */
+static inline void leave(struct want *w) {
+  struct prg_slot *s = w->b.slot;
+  w->b.slot = NULL;
+  if (CHECK(s != NULL)) prg_pool_leave(s, &w->b, true);
 }
 
 static inline void drop_error(struct want *w) {

@@ -7,12 +7,13 @@
 
 enum { MANY = 40 };
 
-static bool wire_open(struct bed *b, const char *more) {
+static bool wire_open(struct bed *b, int pipeline) {
   char url[1024];
-  snprintf(url, sizeof url, "%s%cprotocol=wire&%s", base_url,
-           strchr(base_url, '?') == NULL ? '?' : '&', more);
+  snprintf(url, sizeof url, "%s%cprotocol=wire", base_url,
+           strchr(base_url, '?') == NULL ? '?' : '&');
   struct prg_error *e = bed_setup(b, url);
   if (!CHECK(e == NULL)) return false;
+  b->cfg.pipeline = pipeline;
   bed_connect(b, 10);
   if (b->broken) fprintf(stderr, "%s\n", b->message);
   return CHECK(b->opened);
@@ -42,6 +43,7 @@ static void add(struct bed *b, struct burst *all, struct member *m,
   *m = (struct member){all, all->n};
   req->done = on_member;
   req->owner = m;
+  req->share = true;
   all->req[all->n++] = req;
   prg_conn_submit(b->conn, req);
 }
@@ -125,6 +127,7 @@ static void test_late_head(struct bed *b) {
   bool flag = false;
   slow->done = on_done;
   slow->owner = &flag;
+  slow->share = true;
   slow->due = prg_due_in(0.1);
   prg_conn_submit(b->conn, slow);
   turn(b, 30);
@@ -158,7 +161,7 @@ static void test_dies(struct bed *admin) {
   struct burst all = {.n = 0};
   struct member m[MANY];
   struct bed b;
-  if (!wire_open(&b, "pipeline=32")) return;
+  if (!wire_open(&b, 32)) return;
   expect_cell(&b, "select 5", "5");
   add(&b, &all, &m[0], "select pg_sleep(20)");
   for (int i = 1; i < MANY; i++) add(&b, &all, &m[i], "select 5");
@@ -182,7 +185,7 @@ static void test_evicted(void) {
   struct member m[MANY];
   struct bed b;
   char sql[64];
-  if (!wire_open(&b, "pipeline=32")) return;
+  if (!wire_open(&b, 32)) return;
   b.cfg.statement_cache = 2;
   for (int round = 0; round < 20; round++) {
     all = (struct burst){.n = 0};
@@ -269,8 +272,7 @@ static void test_session(struct bed *b) {
 }
 
 static void test_usage(void) {
-  static const char *const wrong[] = {"protocol=tcp", "pipeline=-1",
-                                      "pipeline=x", "pipeline=1001"};
+  static const char *const wrong[] = {"protocol=tcp", "pipelin=1"};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     struct prg_config cfg;
     struct prg_error *e = NULL;
@@ -290,7 +292,7 @@ int main(int argc, char **argv) {
   struct bed b, admin;
   int rc = pg_test_start();
   if (rc != 0) return rc;
-  if (!wire_open(&b, "pipeline=32") || !bed_open(&admin)) return 1;
+  if (!wire_open(&b, 32) || !bed_open(&admin)) return 1;
   WITH(test_isolated, &b);
   WITH(test_together, &b);
   WITH(test_alone, &b);

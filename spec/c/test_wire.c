@@ -60,6 +60,13 @@ static void test_bind(void) {
   EXPECT(&o,
          "B\0\0\0\x28\0s\0\0\3\0\1\0\0\0\0\0\3\0\0\0\4\0\0\0\7\xff\xff\xff\xff"
          "\0\0\0\1x\0\2\0\1\0\0");
+  b = (struct prg_wire_bind){.stmt = "s"};
+  prg_wire_run(&o, &b, false);
+  EXPECT(&o, "B\0\0\0\x0d\0s\0\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0");
+  prg_wire_run(&o, &b, true);
+  EXPECT(&o,
+         "B\0\0\0\x0d\0s\0\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0"
+         "S\0\0\0\4");
   prg_wire_out_fini(&o);
 }
 
@@ -264,6 +271,83 @@ static void test_bodies(void) {
   CHECK_STR(prg_wire_string(&c), "");
 }
 
+/* A binary COPY of two rows: the header comes with the first, the end alone. */
+#define COPY_HEADER "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\2xy"
+static const char copied[] = "d\0\0\0\x25" COPY_HEADER
+                             "\0\2\0\0\0\2ab\xff\xff\xff\xff"
+                             "d\0\0\0\x0f\0\2\0\0\0\0\0\0\0\1z"
+                             "d\0\0\0\6\xff\xff"
+                             "c\0\0\0\4";
+
+/* Cells, then the types of other messages. */
+static int drain_copy(struct prg_wire_in *in, bool *headed, char *out) {
+  out += strlen(out);
+  for (;;) {
+    struct prg_wire_rows rows;
+    struct prg_wire_msg m;
+    int rc = *headed ? PRG_OK : prg_wire_copy_head(in);
+    if (rc != PRG_OK) return rc;
+    *headed = true;
+    if (prg_wire_copy_rows(in, 2, 1, &rows) != PRG_OK) return PRG_ERR;
+    const char *at = rows.n > 0 ? rows.first + PRG_WIRE_ROW_HEAD : NULL;
+    for (int i = 0; i < 2 && rows.n > 0; i++) {
+      int len;
+      const char *cell = prg_wire_cell(&at, &len);
+      out += sprintf(out, "[%.*s]", len < 0 ? 4 : len, len < 0 ? "NULL" : cell);
+    }
+    if (rows.n > 0) continue;
+    rc = prg_wire_next(in, &m);
+    if (rc != PRG_OK) return rc;
+    *out++ = m.type;
+    *out = '\0';
+  }
+}
+
+static void test_copy(void) {
+  for (size_t step = 1; step < sizeof copied; step++) {
+    struct prg_wire_in in;
+    char out[200] = "";
+    bool headed = false;
+    prg_wire_in_init(&in);
+    for (size_t i = 0; i < sizeof copied - 1; i += step) {
+      size_t n = sizeof copied - 1 - i;
+      CHECK(prg_wire_put(&in, copied + i, n < step ? n : step) == PRG_OK);
+      CHECK(drain_copy(&in, &headed, out) == PRG_AGAIN);
+    }
+    CHECK_STR(out, "[ab][NULL][][z]dc");
+    prg_wire_in_fini(&in);
+  }
+}
+
+static int copy_of(const char *bytes, size_t n, char *out) {
+  struct prg_wire_in in;
+  bool headed = false;
+  prg_wire_in_init(&in);
+  out[0] = '\0';
+  CHECK(prg_wire_put(&in, bytes, n) == PRG_OK);
+  int rc = drain_copy(&in, &headed, out);
+  prg_wire_in_fini(&in);
+  return rc;
+}
+
+#define COPY_OF(literal) copy_of(literal, sizeof(literal) - 1, out)
+
+static void test_copy_heads(void) {
+  char out[200];
+  CHECK(COPY_OF("d\0\0\0\x17PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0"
+                "d\0\0\0\6\xff\xff") == PRG_AGAIN); /* nothing but the header */
+  CHECK_STR(out, "d");
+  CHECK(COPY_OF("d\0\0\0\x19PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0"
+                "\xff\xff") == PRG_AGAIN); /* and the end */
+  CHECK_STR(out, "d");
+  CHECK(COPY_OF("d\0\0\0\x16PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0") == PRG_ERR);
+  CHECK(COPY_OF("d\0\0\0\x17PGCOPY\n\377\n\n\0\0\0\0\0\0\0\0\0") == PRG_ERR);
+  CHECK(COPY_OF("d\0\0\0\x17PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\1") == PRG_ERR);
+  CHECK(COPY_OF("d\xff\0\0\x17PGCOPY") == PRG_ERR);
+  CHECK(COPY_OF("d\0\0\0\x17PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0"
+                "d\0\0\0\6\0\3") == PRG_ERR); /* other columns */
+}
+
 static void test_no_memory(void) {
   struct prg_wire_in in;
   size_t room;
@@ -284,6 +368,8 @@ int main(void) {
   RUN(test_promise);
   RUN(test_malformed);
   RUN(test_bodies);
+  RUN(test_copy);
+  RUN(test_copy_heads);
   RUN(test_no_memory);
   return check_result();
 }

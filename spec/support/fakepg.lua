@@ -132,7 +132,7 @@ function pg.start(script)
   self.port, self.pid = line:match "^listening (%d+) (%d+)$"
   assert(self.port, "fakepg did not start")
   self.url = "postgresql://app:secret@127.0.0.1:" .. self.port
-    .. "/app?sslmode=disable"
+    .. "/app?sslmode=disable&pipeline=0" -- no question about a pooler
   return self
 end
 

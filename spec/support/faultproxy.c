@@ -23,6 +23,9 @@
 **   refuse, listen         close and reopen the listening socket
 **   corrupt K              flip all bits of byte K (from 0) of what comes down
 **   swallow [X…]           lose server messages of these types (v3 protocol)
+**   pooler [N]             the connections to come have the key of another process,
+**                          and lose a query that is sent while N - 1 of those before
+**                          it are not answered
 **   clear                  back to normal; half-open connections are aborted
 **   stats                  bytes and connections so far
 **   quit
@@ -79,6 +82,14 @@ struct framer {
   bool opaque;            /* TLS: no message can be seen */
   unsigned char first[8]; /* of what the client sends, until it is known */
   size_t nfirst;
+  /* pooler */
+  size_t key;  /* bytes of the server's key that are still to come */
+  bool framed; /* what the client sends is looked at, too */
+  unsigned char up[5];
+  size_t nup;
+  uint64_t up_body;
+  bool inside, losing; /* a query, until its Sync */
+  int64_t unanswered;  /* queries */
 };
 
 struct conn {
@@ -104,13 +115,15 @@ static struct {
   int64_t delay;
   int64_t corrupt; /* -1: off */
   bool swallow[256];
+  int64_t pooler; /* -1: off */
   /* what happened */
   uint64_t bytes[2], accepted, refused;
 } px = {.listener = -1,
         .control = -1,
         .commander = -1,
         .drop_after = -1,
-        .corrupt = -1};
+        .corrupt = -1,
+        .pooler = -1};
 
 static int64_t now_ms(void) {
   struct timespec t;
@@ -333,6 +346,7 @@ static size_t filter_byte(struct framer *f, unsigned char byte, char *out) {
   }
   if (f->body > 0) {
     f->body--;
+    if (f->key > 0 && f->key-- == 8) byte ^= 0x40; /* of the process number */
     *out = (char)byte;
     return f->dropping ? 0 : 1;
   }
@@ -343,6 +357,12 @@ static size_t filter_byte(struct framer *f, unsigned char byte, char *out) {
   f->nhead = 0;
   f->body = len > 4 ? len - 4 : 0;
   f->dropping = px.swallow[f->head[0]];
+  if (f->head[0] == 'K' && px.pooler >= 0) {
+    f->framed = true;
+    f->unanswered = 1; /* the greeting */
+    f->key = 8;
+  }
+  if (f->head[0] == 'Z') f->unanswered--;
   if (f->dropping) return 0;
   memcpy(out, f->head, sizeof f->head);
   return sizeof f->head;
@@ -357,6 +377,39 @@ static size_t filter_down(struct framer *f, const char *in, size_t n,
     if (px.corrupt >= 0 && px.corrupt-- == 0) byte ^= 0xff;
     used += filter_byte(f, byte, out + used);
   }
+  return used;
+}
+
+/* A query ends with a Sync, or is a simple one. */
+static size_t filter_up_byte(struct framer *f, unsigned char byte, char *out) {
+  if (f->up_body > 0) {
+    f->up_body--;
+    *out = (char)byte;
+    return f->losing ? 0 : 1;
+  }
+  f->up[f->nup++] = byte;
+  if (f->nup < sizeof f->up) return 0;
+  uint64_t len = (uint64_t)f->up[1] << 24 | (uint64_t)f->up[2] << 16 |
+                 (uint64_t)f->up[3] << 8 | f->up[4];
+  f->nup = 0;
+  f->up_body = len > 4 ? len - 4 : 0;
+  if (!f->inside) f->losing = px.pooler > 0 && f->unanswered + 1 >= px.pooler;
+  f->inside = f->up[0] != 'S' && f->up[0] != 'Q';
+  if (f->losing) return 0;
+  if (!f->inside) f->unanswered++;
+  memcpy(out, f->up, sizeof f->up);
+  return sizeof f->up;
+}
+
+static size_t filter_up(struct framer *f, const char *in, size_t n, char *out) {
+  size_t used = 0;
+  watch_client(f, in, n);
+  if (!f->framed) {
+    memcpy(out, in, n);
+    return n;
+  }
+  for (size_t i = 0; i < n; i++)
+    used += filter_up_byte(f, (unsigned char)in[i], out + used);
   return used;
 }
 
@@ -387,8 +440,7 @@ static bool read_flow(struct conn *c, int dir) {
   if (dir == DOWN) {
     got = filter_down(&c->framer, in, got, f->buf + f->len);
   } else {
-    watch_client(&c->framer, in, got);
-    memcpy(f->buf + f->len, in, got);
+    got = filter_up(&c->framer, in, got, f->buf + f->len);
   }
   f->len += got;
   if (got > 0)
@@ -470,6 +522,7 @@ static void clear_faults(void) {
   px.drop_after = px.corrupt = -1;
   px.slice = 0;
   px.delay = 0;
+  px.pooler = -1;
   memset(px.swallow, 0, sizeof px.swallow);
   for (size_t i = px.nconns; i-- > 0;)
     if (px.conns[i]->frozen) close_conn(i, true);
@@ -549,6 +602,12 @@ static bool do_corrupt(const char *a, const char *b) {
   return set_number(a, &px.corrupt);
 }
 
+static bool do_pooler(const char *a, const char *b) {
+  (void)b;
+  px.pooler = a == NULL ? 0 : strtol(a, NULL, 10);
+  return true;
+}
+
 static bool do_swallow(const char *a, const char *b) {
   (void)b;
   memset(px.swallow, 0, sizeof px.swallow);
@@ -584,6 +643,7 @@ static const struct {
     {"listen", do_listen},
     {"corrupt", do_corrupt},
     {"swallow", do_swallow},
+    {"pooler", do_pooler},
     {"clear", do_clear},
     {"quit", do_quit},
 };

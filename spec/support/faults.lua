@@ -109,6 +109,11 @@ function faults.with(url, params)
   return url .. (url:find("?", 1, true) and "&" or "?") .. table.concat(out, "&")
 end
 
+-- The URL by our own codec, whatever PERIGEE_POSTGRES_PROTOCOL says.
+function faults.by_wire(url)
+  return faults.with(url, { protocol = "wire" })
+end
+
 -- A command that runs a Lua script as we are run.
 function faults.lua()
   local lua, i = "lua", -1

@@ -90,7 +90,7 @@ function methods:url(url)
 end
 
 local names = [[stall resume drop_after slice delay reset fin half_open
-  blackhole refuse listen corrupt swallow clear]]
+  blackhole refuse listen corrupt swallow pooler clear]]
 for name in names:gmatch "%S+" do
   methods[name] = function(self, a, b)
     local words = { (name:gsub("_", "-")) }

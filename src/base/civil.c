@@ -150,11 +150,25 @@ static size_t write_time(const struct stamp *t, char *out) {
   return n;
 }
 
+/* Has the text, which was read, the form already? */
+static bool is_written(const char *s, size_t n, bool utc) {
+  return n == (utc ? 27 : 26) && s[10] == 'T' && s[19] == '.' &&
+         (!utc || s[26] == 'Z');
+}
+
 static size_t write_stamp(const struct stamp *t, bool utc, char *out) {
   return length(snprintf(out, PRG_CIVIL_ROOM,
                          "%04d-%02d-%02dT%02d:%02d:%02d.%06d%s", t->year,
                          t->month, t->day, t->hour, t->minute, t->second,
                          t->micro, utc ? "Z" : ""));
+}
+
+static size_t as_stamp(const char *s, size_t n, const struct stamp *t, bool utc,
+                       char *out) {
+  if (!is_written(s, n, utc)) return write_stamp(t, utc, out);
+  memcpy(out, s, n);
+  out[n] = '\0';
+  return n;
 }
 
 static bool is_infinity(const char *s, size_t n) {
@@ -182,12 +196,12 @@ size_t prg_civil(enum prg_civil kind, const char *s, size_t n, char *out) {
       return write_time(&t, out);
     case PRG_CIVIL_TIMESTAMP:
       if (!read_stamp(&r, &t) || r.p != r.end || t.has_zone) return 0;
-      return write_stamp(&t, false, out);
+      return as_stamp(s, n, &t, false, out);
     case PRG_CIVIL_TIMESTAMPTZ:
       break;
   }
   if (!read_stamp(&r, &t) || r.p != r.end || !to_utc(&t)) return 0;
-  return write_stamp(&t, true, out);
+  return as_stamp(s, n, &t, true, out);
 }
 
 /* ---- UUIDs --------------------------------------------------------------- */

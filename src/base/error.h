@@ -8,6 +8,7 @@
 #define PRG_BASE_ERROR_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/status.h"
 
@@ -63,6 +64,7 @@ struct prg_error {
   bool sent;      /* something may have reached the server */
   int code;       /* native code (SQLite extended code, MySQL errno); 0 none */
   int position;   /* 1-based character of the SQL text; 0 none */
+  int64_t record; /* of a list or COPY, from 1: which one it is about; 0 none */
   char sqlstate[6];           /* "" when the database has none */
   char *field[PRG_EF_COUNT_]; /* owned */
   struct prg_error *cause;    /* owned reference, or NULL */

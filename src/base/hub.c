@@ -42,6 +42,8 @@ struct prg_hub {
   struct prg_timer *firing; /* due in this turn, linked by next and prev */
   struct prg_list posts;
   struct prg_mailbox *box;
+  int64_t waited_from;     /* when this turn began to wait; 0: it did not */
+  int64_t turned, earlier; /* ends of the last two; 0: not known, no timers */
 };
 
 static atomic_uint fork_epoch;
@@ -299,8 +301,10 @@ static int run_timers(struct prg_hub *h) {
   struct prg_timer *t, *last = NULL;
   int64_t now;
   int n = 0;
+  h->earlier = h->turned;
+  h->turned = 0;
   if (h->timers == NULL) return 0;
-  now = prg_now();
+  now = h->turned = prg_now();
   while ((t = h->timers) != NULL && t->due <= now) {
     prg__timers_remove(&h->timers, t);
     t->place = PLACE_FIRING;
@@ -369,11 +373,13 @@ static int run_jobs(struct prg_hub *h) {
 
 /* ---- the loop ----------------------------------------------------------- */
 
-static int wait_ms(const struct prg_hub *h, int64_t wait_us) {
+static int wait_ms(struct prg_hub *h, int64_t wait_us) {
   int64_t us = wait_us < 0 ? 0 : wait_us;
+  h->waited_from = 0;
   if (us > 0 && h->timers != NULL) {
     int64_t now = prg_now();
     int64_t left = h->timers->due > now ? h->timers->due - now : 0;
+    h->waited_from = now;
     if (left < us) us = left;
   }
   if (us == PRG_NEVER) return -1;
@@ -434,6 +440,13 @@ int prg_hub_run(struct prg_hub *h, int64_t wait_us) {
   set_alarm(h);
   prg_hub_unref(h);
   return n;
+}
+
+int64_t prg_hub_found_at(const struct prg_hub *h, int64_t now) {
+  if (h->arm || h->turned == 0) return now; /* others wait for us */
+  if (h->waited_from > 0 && h->turned - h->waited_from >= PRG_MS)
+    return h->turned;
+  return h->earlier > 0 ? h->earlier : now;
 }
 
 bool prg_hub_busy(const struct prg_hub *h) {

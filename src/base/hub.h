@@ -83,6 +83,10 @@ void prg_hub_unpost(struct prg_hub *h, struct prg_post *p);
 ** Returns the number of callbacks run; PRG_ERR on a failed epoll_wait. A
 ** signal ends the wait early with 0. */
 int prg_hub_run(struct prg_hub *h, int64_t wait_us);
+/* The earliest time at which what the last turn has found may have come, give or take
+** a millisecond: when nobody looked for a while, the end of the turn before. `now`:
+** where that is not known. */
+int64_t prg_hub_found_at(const struct prg_hub *h, int64_t now);
 /* Is anything registered that could still make a callback run? */
 bool prg_hub_busy(const struct prg_hub *h);
 /* Makes a prg_hub_run in progress or the next one return; safe in a signal

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* glibc's malloc() has a cache per thread for up to so many bytes, which its
 ** calloc() does not look into: a few hundred instructions for every request. */
@@ -14,6 +15,10 @@ static _Thread_local long fail_after;
 
 static bool refuse(void) {
   return fail_after > 0 && --fail_after == 0;
+}
+
+bool prg_mem_refuses(void) {
+  return refuse();
 }
 
 void *prg_alloc(size_t size) {
@@ -34,6 +39,23 @@ void *prg_calloc(size_t count, size_t size) {
   if (count * size > CACHED) return calloc(count, size);
   p = take(count * size);
   return p == NULL ? NULL : memset(p, 0, count * size);
+}
+
+/* Of what the system gives, the two ends go back. */
+void *prg_region_new(size_t size) {
+  size_t before;
+  char *p;
+  p = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+           -1, 0);
+  if (p == MAP_FAILED) return NULL;
+  before = (size - (uintptr_t)p % size) % size;
+  if (before > 0) (void)munmap(p, before);
+  (void)munmap(p + before + size, size - before);
+  return p + before;
+}
+
+void prg_region_free(void *p, size_t size) {
+  (void)munmap(p, size);
 }
 
 void *prg_realloc(void *ptr, size_t size) {

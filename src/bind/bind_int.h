@@ -17,6 +17,9 @@
 #include "sql/dialect.h"
 #include "sql/scan.h"
 
+#define PRG_RECENT_SQL 64
+#define PRG_RECENT_SHAPES 16
+
 enum prg_shape { PRG_SHAPE_RECORD, PRG_SHAPE_ARRAY, PRG_SHAPE_COLUMNS };
 
 struct prg_task;
@@ -26,6 +29,7 @@ struct prg_exec;
 struct prg_emit;
 struct prg_cond;
 struct prg_host;
+struct prg_ear;
 
 /* ---- the state: one per Lua state (lstate.c) ----------------------------- */
 
@@ -46,10 +50,12 @@ struct prg_state {
   struct prg_error *limbo; /* owned: on its way into a box of Lua's */
   struct prg_emit *emit; /* owned: lcrud.c's, whose memory is used again by each
                             call; NULL before the first */
-  bool looping;          /* perigee.run is on the C stack */
-  bool tame;             /* scripts have no finalizers */
-  bool turning;          /* a host's turn, which wakes all that is woken */
-  bool in_nginx;         /* the Lua state is one of nginx */
+  int affected_ref;      /* registry: names of fields, made once; lresult.c */
+  int last_id_ref;
+  bool looping;             /* perigee.run is on the C stack */
+  bool tame;                /* scripts have no finalizers */
+  bool turning;             /* a host's turn, which wakes all that is woken */
+  bool in_nginx;            /* the Lua state is one of nginx */
   volatile int interrupted; /* set by a signal handler: end the main wait */
   long pid;
 };
@@ -76,7 +82,9 @@ enum prg_op_kind {
   PRG_OP_JOIN,
   PRG_OP_STREAM,
   PRG_OP_GATE,
-  PRG_OP_CLOSE
+  PRG_OP_CLOSE,
+  PRG_OP_LISTEN,
+  PRG_OP_PIPE
 };
 
 struct prg_sql;
@@ -132,8 +140,12 @@ struct prg_op {
   struct prg_db *db;
   struct prg_exec *exec; /* the block the call runs in, or NULL */
   struct prg_borrow borrow;
-  bool borrowing;        /* `borrow` is with the pool */
-  struct prg_slot *slot; /* held for this call only */
+  bool borrowing; /* `borrow` is with the pool */
+  struct prg_exec
+      *begins; /* CALL: whose BEGIN its request, or `lead`, carries */
+  struct prg_sql *begin_sql; /* that BEGIN; a reference */
+  struct prg_req *lead;      /* a BEGIN that goes alone */
+  struct prg_slot *slot;     /* held for this call only */
   struct prg_req *req;
   struct prg_result *result;
   struct prg_sql *sql;
@@ -150,7 +162,7 @@ struct prg_op {
   size_t row;   /* DONE: rows pushed so far */
   int64_t span; /* how long the call may take */
   int64_t due;  /* GATE, ACQUIRE, SLEEP, CLOSE: the end of this wait */
-  int64_t now;  /* CALL: the clock as this step has read it, or 0 */
+  int64_t now;  /* the clock as prg_op_now has read it in this step, or 0 */
   int64_t began;
   void *data;             /* STREAM, JOIN, CLOSE: the object waited for */
   struct prg_task *setup; /* ACQUIRE: runs on_connect; anchored in the registry
@@ -196,6 +208,8 @@ extern const char prg_mark_park, prg_mark_pending;
 int64_t prg_op_due(const struct prg_task *t, int64_t span);
 /* The same for who has read the clock. */
 int64_t prg_op_due_at(const struct prg_task *t, int64_t now, int64_t span);
+/* The time, read once for all that a call does until it waits. */
+int64_t prg_op_now(struct prg_op *op);
 
 /* ---- what tasks hold (lhost.c) ------------------------------------------- */
 
@@ -358,6 +372,7 @@ struct prg_sql {
   int refs;
   struct prg_stmt *stmt;
   struct prg_scan scan;
+  const char *key; /* Lua's own text, when it is a key of the cache */
 };
 
 /* The scanned form of the string at `i`, one reference, from the handle's cache;
@@ -369,6 +384,8 @@ struct prg_sql *prg_sql_once(lua_State *L, struct prg_db *db, int i);
 /* The same from the cache: pushes the box of the scanned text. [-0, +1, e] */
 struct prg_sql *prg_sql_push(lua_State *L, struct prg_db *db, int i);
 void prg_sql_unref(struct prg_sql *s);
+/* Lets go what the handle has at hand besides its cache. No Lua. */
+void prg_sql_forget(struct prg_db *db);
 /* Reads the values for `s` from the arguments at `first` up to the top: plain
 ** values, or a table. Returns the index of the opts table, or 0. Values are in
 ** *params (s->stmt->nparams of them), valid as prg_to_value says. [-0, +0, e] */
@@ -420,6 +437,8 @@ void prg_push_execute(lua_State *L, struct prg_db *db, struct prg_result *r,
 int prg_result_open(lua_State *L);
 /* Makes the handle's table of shapes. [-0, +0, m] */
 void prg_result_init(lua_State *L, struct prg_db *db);
+/* Lets the shapes go. Fine twice, and before prg_result_init. [-0, +0, -] */
+void prg_result_fini(lua_State *L, struct prg_db *db);
 
 /* ---- handles (ldb.c) ------------------------------------------------------ */
 
@@ -435,7 +454,15 @@ struct prg_db {
   int64_t acquire_timeout, query_timeout;
   int sql_ref, shapes_ref; /* registry: tables of lstmt.c and lresult.c */
   unsigned nsql, nshapes;  /* how much is in them */
-  int scopes;              /* blocks that are open in some task */
+  struct prg_sql *recent[PRG_RECENT_SQL]; /* lstmt.c: references to what is in
+                                             the cache, by Lua's address of the
+                                             text */
+  struct {
+    uint64_t id;                      /* of the description; 0: none */
+    int ref;                          /* registry: its shape */
+  } recent_shapes[PRG_RECENT_SHAPES]; /* lshape.c */
+  int scopes;                         /* blocks that are open in some task */
+  bool shares;                        /* statements may share connections */
   bool has_on_query, has_codecs, has_on_notice, has_on_connect;
   struct prg_error *news; /* notices of the server, and warnings of ours (kind
                              usage), not told yet; a chain by `cause`, oldest
@@ -443,6 +470,7 @@ struct prg_db {
   struct prg_error *last_news; /* its end */
   unsigned nnews, lost_news;   /* how many are in it; how many too many came */
   struct prg_list closers;     /* gates of operations that wait for the close */
+  struct prg_ear *ear; /* owned: of its listeners; NULL before the first */
 };
 
 /* Raises usage when the value at `i` is not a handle. [-0, +0, e] */
@@ -477,6 +505,14 @@ struct prg_lease {
   struct prg_holding held;
 };
 
+/* What has become of the statement that begins a block. */
+enum prg_begin {
+  PRG_BEGUN,     /* it has run, or there is none */
+  PRG_UNBEGUN,   /* nothing was sent; the first statement brings it along */
+  PRG_BEGINS,    /* on its way */
+  PRG_BEGIN_LOST /* on its way when the call that brought it was given up */
+};
+
 /* Userdata "perigee.exec": a conn or a tx. Its uservalue is a table: [1] the
 ** handle, [2] the outer block, other keys are the Lua part's. */
 struct prg_exec {
@@ -491,6 +527,10 @@ struct prg_exec {
   bool is_tx;
   bool failed; /* its connection broke or was given up */
   int scopes;  /* how many tasks join it: part of the handle's count */
+  enum prg_begin begin;
+  struct prg_sql *begin_sql;     /* owned: BEGIN or SAVEPOINT, unless BEGUN */
+  struct prg_error *begin_error; /* owned: why it is LOST */
+  struct prg_op *beginner;       /* BEGINS: who waits for the answer */
   bool ddl; /* outermost: a statement that changes the schema has run, and its
                   transaction has not ended */
 };
@@ -505,6 +545,26 @@ struct prg_db *prg_exec_resolve(lua_State *L, struct prg_exec **exec);
 ** queues the operation on a block of another task's and returns PRG_PENDING;
 ** else 0. Raises closed or timeout. [-0, +0, e] */
 int prg_exec_pass_gate(lua_State *L, struct prg_op *op);
+/* The block whose BEGIN an operation with this executor has to wait for, or NULL. */
+struct prg_exec *prg_exec_beginning(const struct prg_op *op,
+                                    struct prg_exec *x);
+/* Sees to it that the blocks around op->exec are begun before its request: all by
+** themselves, or the innermost as `req`'s prelude, if `req` can have one (NULL:
+** it cannot). After the gate; 0 or PRG_PENDING; raises. [-0, +0, e] */
+int prg_exec_begin(lua_State *L, struct prg_op *op, struct prg_req *req);
+/* The request that carried a BEGIN was answered, or is given up: what of it? No
+** Lua. */
+void prg_exec_note_begin(struct prg_op *op, const struct prg_req *req);
+/* The transaction's state as far as the blocks know. */
+enum prg_tx prg_exec_tx(const struct prg_exec *x);
+/* `sql` (a reference, taken over) begins the block, and is to go with its first
+** statement. False: its driver cannot do that, and nothing was taken over. */
+bool prg_exec_hold_begin(struct prg_exec *x, struct prg_sql *sql);
+/* Tells the hook of the BEGIN that was answered. [-0, +0, e] */
+void prg_exec_tell_begin(lua_State *L, struct prg_op *op,
+                         const struct prg_error *e);
+/* The executor goes. No Lua. */
+void prg_exec_forget_begin(struct prg_exec *x);
 /* Pushes a conn for the slot of the handle at `db_index`, which is the lease's
 ** from now on. [-0, +1, e] */
 struct prg_exec *prg_exec_push_conn(lua_State *L, struct prg_db *db,
@@ -515,7 +575,7 @@ void prg_lease_unref(struct prg_lease *l, struct prg_db *db);
 void prg_exec_where(lua_State *L, char *out, size_t size);
 int prg_exec_open(lua_State *L);
 
-/* ---- calls (lcall.c), streams (lstream.c), URLs (lurl.c) ------------------ */
+/* ---- calls (lcall.c), streams (lstream.c), listeners (llisten.c), URLs ------ */
 
 /* Frees what a call holds; for op->abandon. */
 void prg_call_abandon(struct prg_op *op);
@@ -553,6 +613,12 @@ int prg_call_push_list(lua_State *L, struct prg_op *op);
 int prg_call_push_class(lua_State *L, const struct prg_op *op);
 /* Is the value on top a metatable that rows may have? [-0, +0, -] */
 bool prg_call_is_class(lua_State *L);
+/* Pushes what the verb gives of op->result, as prg_call_push_list. [-0, +1, e] */
+int prg_call_push_answer(lua_State *L, struct prg_op *op);
+/* A statement was answered, in this block or in none: if it has changed the schema,
+** what is known of tables is out of date. The executor is at 1. [-0, +0, m] */
+void prg_call_note_ddl(lua_State *L, const struct prg_sql *s,
+                       struct prg_exec *x);
 /* A call that ended, for the on_query hook. */
 struct prg_told {
   const struct prg_sql *sql; /* NULL: a ping */
@@ -565,6 +631,12 @@ struct prg_told {
 void prg_call_tell(lua_State *L, struct prg_db *db, const struct prg_told *t);
 int prg_call_open(lua_State *L);
 int prg_stream_open(lua_State *L);
+int prg_pipe_open(lua_State *L);
+int prg_listen_open(lua_State *L);
+/* Ends all listeners of the handle, as if each had been closed. No Lua. */
+void prg_db_deafen(struct prg_db *db);
+/* Their connection is closed, and another one opened. No Lua. */
+void prg_db_rehear(struct prg_db *db);
 /* The parsed URL at `i`, a string or a perigee.url; for prg_url_fini. Raises
 ** usage. [-0, +0, e] */
 int prg_url_from_lua(lua_State *L, int i, struct prg_url *out);

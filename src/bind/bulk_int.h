@@ -114,4 +114,51 @@ static inline const struct prg_value *prg_bulk_cell(
                                    : &g->rows[row * g->ncols + col];
 }
 
+/* A number in a column of just that. */
+static inline bool prg_read_plain_number(lua_State *L, const struct prg_col *c,
+                                         struct prg_value *out) {
+  const double exact = 9007199254740992.0;
+  double d;
+  if (c->cls == PRG_CLASS_INT) {
+#if PRG_INT64
+    int whole;
+    int64_t i = lua_tointegerx(L, -1, &whole);
+    if (!whole) return false;
+#else
+    int64_t i;
+    d = lua_tonumber(L, -1);
+    if (!(d > -exact && d < exact)) return false;
+    i = (int64_t)d;
+    if ((double)i != d) return false;
+#endif
+    if (c->bits > 0 && c->bits < 64 && (i >> (c->bits - 1)) != 0 &&
+        (i >> (c->bits - 1)) != -1)
+      return false;
+    *out = (struct prg_value){.type = PRG_INT};
+    out->u.i = i;
+    return true;
+  }
+  if (c->cls != PRG_CLASS_FLOAT) return false;
+  d = lua_tonumber(L, -1);
+  *out = (struct prg_value){.type = PRG_DOUBLE};
+  out->u.d = d;
+  return d > -exact && d < exact;
+}
+
+/* The value on top as prg_column_value reads it, when it is as most are: a text or a
+** number in a column of just that. False: that has to look at it. */
+static inline bool prg_read_plain(lua_State *L, int type,
+                                  const struct prg_col *c,
+                                  struct prg_value *out) {
+  if (type == LUA_TSTRING && c->cls == PRG_CLASS_TEXT) {
+    *out = (struct prg_value){.type = PRG_TEXT};
+    out->u.s.p = lua_tolstring(L, -1, &out->u.s.n);
+    return true;
+  }
+  return type == LUA_TNUMBER && prg_read_plain_number(L, c, out);
+}
+
+/* The group with number `k` (from 1) of the plan at `i`. Raises usage. [-0, +0, e] */
+const struct prg_bulk_group *prg_bulk_group(lua_State *L, int i, int k);
+
 #endif

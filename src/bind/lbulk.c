@@ -205,6 +205,43 @@ static void find_step(lua_State *L, int i, struct prg_bulk *b,
   s->n = g->n - s->from < g->per_step ? g->n - s->from : g->per_step;
 }
 
+const struct prg_bulk_group *prg_bulk_group(lua_State *L, int i, int k) {
+  const struct prg_bulk *b = check_bulk(L, i);
+  const struct prg_bulk_group *g = b->first;
+  lua_Integer n = luaL_checkinteger(L, k);
+  while (g != NULL && --n > 0) g = g->next;
+  if (g == NULL) prg_usage(L, "the plan has no such group");
+  return g;
+}
+
+/* core.crud.bulk_group(plan, k) -> records of the group, the names of its columns,
+** whether all are plain values; nothing when there is no such group */
+static int crud_bulk_group(lua_State *L) {
+  const struct prg_bulk *b = check_bulk(L, 1);
+  const struct prg_bulk_group *g;
+  size_t i;
+  if ((size_t)luaL_checkinteger(L, 2) > b->ngroups) return 0;
+  g = prg_bulk_group(L, 1, 2);
+  lua_pushinteger(L, (lua_Integer)g->n);
+  lua_createtable(L, (int)g->ncols, 0);
+  for (i = 0; i < g->ncols; i++) {
+    lua_pushlstring(L, g->cols[i]->name.p, g->cols[i]->name.n);
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+  lua_pushboolean(L, g->raws == NULL && g->ncols > 0);
+  return 3;
+}
+
+/* core.crud.bulk_number(plan, k, i) -> the number in the list of record i of the
+** group */
+static int crud_bulk_number(lua_State *L) {
+  const struct prg_bulk_group *g = prg_bulk_group(L, 1, 2);
+  size_t i = (size_t)luaL_checkinteger(L, 3);
+  if (i >= 1 && i <= g->n) i = g->places[i - 1] + 1;
+  lua_pushinteger(L, (lua_Integer)i);
+  return 1;
+}
+
 /* core.crud.bulk_step(plan, step) -> records, whether their key is left to the
 ** database */
 static int crud_bulk_step(lua_State *L) {
@@ -339,6 +376,8 @@ static int crud_bulk_absent(lua_State *L) {
 static const luaL_Reg functions[] = {{"bulk_plan", crud_bulk_plan},
                                      {"bulk_own", crud_bulk_own},
                                      {"bulk_free", crud_bulk_free},
+                                     {"bulk_group", crud_bulk_group},
+                                     {"bulk_number", crud_bulk_number},
                                      {"bulk_step", crud_bulk_step},
                                      {"bulk_run", crud_bulk_run},
                                      {"bulk_probe", crud_bulk_probe},

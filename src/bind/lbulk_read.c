@@ -6,7 +6,6 @@
 #include "bind/bulk_int.h"
 #include "bind/lvalue.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -142,32 +141,6 @@ static void read_fragment(lua_State *L, struct reading *d,
   set_raw(d, c, prg_read_raw(L, &d->r, lua_gettop(L)));
 }
 
-/* The value on top as prg_column_value reads it, when it is as most are: a text, an
-** integer, a float in a column of just that. False: that has to look at it. */
-static bool read_plain(lua_State *L, int type, const struct prg_col *c,
-                       struct prg_value *out) {
-  if (type == LUA_TSTRING && c->cls == PRG_CLASS_TEXT) {
-    *out = (struct prg_value){.type = PRG_TEXT};
-    out->u.s.p = lua_tolstring(L, -1, &out->u.s.n);
-    return true;
-  }
-#if PRG_INT64
-  if (type == LUA_TNUMBER && c->cls == PRG_CLASS_INT &&
-      (c->bits <= 0 || c->bits >= 64) && lua_isinteger(L, -1)) {
-    *out = (struct prg_value){.type = PRG_INT};
-    out->u.i = lua_tointeger(L, -1);
-    return true;
-  }
-  if (type == LUA_TNUMBER && c->cls == PRG_CLASS_FLOAT &&
-      !lua_isinteger(L, -1)) {
-    *out = (struct prg_value){.type = PRG_DOUBLE};
-    out->u.d = lua_tonumber(L, -1);
-    return !isnan(out->u.d);
-  }
-#endif
-  return false;
-}
-
 /* The value on top, for the column. */
 static void read_cell(lua_State *L, struct reading *d,
                       const struct prg_col *c) {
@@ -183,7 +156,7 @@ static void read_cell(lua_State *L, struct reading *d,
   } else {
     struct prg_value *cell = &d->cells[c->index];
     give(d, c);
-    if (!read_plain(L, type, c, cell))
+    if (!prg_read_plain(L, type, c, cell))
       prg_column_value(L, &d->r, lua_gettop(L), c, cell);
   }
 }

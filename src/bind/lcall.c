@@ -32,6 +32,13 @@ static void abandon_setup(struct prg_op *op, bool pool) {
   if (t->shield == 0) prg_op_wake(&t->op);
 }
 
+/* The pool gets back what was borrowed for this call. */
+static void give_back(struct prg_op *op, bool answered) {
+  struct prg_slot *s = op->slot;
+  op->slot = NULL;
+  if (op->db->pool != NULL) prg_pool_leave(s, &op->borrow, answered);
+}
+
 void prg_call_abandon(struct prg_op *op) {
   bool pool = op->db != NULL && op->db->pool != NULL;
   if (op->borrowing) {
@@ -42,14 +49,17 @@ void prg_call_abandon(struct prg_op *op) {
       prg_error_unref(op->borrow.error);
   }
   if (op->setup_lease != NULL) abandon_setup(op, pool);
+  if (op->begins != NULL)
+    prg_exec_note_begin(op, op->lead != NULL ? op->lead : op->req);
+  if (op->lead != NULL) prg_req_free(op->lead);
+  op->lead = NULL;
+  prg_sql_unref(op->begin_sql);
+  op->begin_sql = NULL;
   if (op->req != NULL) {
     prg_req_free(op->req);
     op->req = NULL;
   }
-  if (op->slot != NULL) {
-    if (pool) prg_pool_release(op->slot);
-    op->slot = NULL;
-  }
+  if (op->slot != NULL) give_back(op, false);
   prg_lease_unref(op->setup_lease, op->db);
   op->setup_lease = NULL;
   prg_result_free(op->result);
@@ -176,13 +186,23 @@ static void collect_leases(lua_State *L, struct prg_op *op,
 #endif
 }
 
+/* May its statement be in flight together with those of others? Not with a time of
+** its own, which would end their neighbour's wait, nor while the task holds a
+** connection: who is in front might wait for what that has locked. */
+static bool may_share(const struct prg_op *op) {
+  return op->db->shares && op->kind == PRG_OP_CALL &&
+         op->req->kind == PRG_REQ_QUERY &&
+         (op->sql->stmt->flags & PRG_STMT_ALONE) == 0 &&
+         op->span == op->db->query_timeout && op->task->holdings.count == 0;
+}
+
 int prg_call_acquire(lua_State *L, struct prg_op *op, enum prg_lane lane) {
   struct prg_borrow *b = &op->borrow;
   int r;
   if (op->setup != NULL) return setup_ended(L, op);
   if (op->borrowing)
     return prg_link_linked(&b->link) ? PRG_PENDING : borrowed(L, op);
-  op->now = prg_now();
+  (void)prg_op_now(op);
   if (op->kind != PRG_OP_ACQUIRE) {
     b->leased = op->kind == PRG_OP_STREAM;
     if (!b->leased) b->where = NULL;
@@ -193,6 +213,9 @@ int prg_call_acquire(lua_State *L, struct prg_op *op, enum prg_lane lane) {
   b->lane = lane;
   b->due = op->due;
   b->holder = op->task->id;
+  b->stmt = may_share(op) ? op->sql->stmt : NULL;
+  b->locks = b->stmt != NULL &&
+             ((b->stmt->flags & PRG_STMT_READ) == 0 || op->sql->scan.locking);
   b->done = on_borrowed;
   if (op->db->pool == NULL)
     return fail(L, op, prg_error_new(PRG_K_CLOSED, "the handle is closed"));
@@ -227,8 +250,9 @@ static int send_request(struct prg_op *op) {
   struct prg_req *req = op->req;
   struct prg_conn *c = slot_of(op)->conn;
   req->tidy = op->verb == PRG_VERB_INTERNAL;
-  if (op->now == 0) op->now = prg_now();
-  req->due = prg_op_due_at(op->task, op->now, op->span);
+  req->share = op->exec == NULL && op->borrow.shared;
+  req->now = prg_op_now(op);
+  req->due = prg_op_due_at(op->task, req->now, op->span);
   req->done = on_answer;
   req->owner = op;
   op->phase = PRG_PHASE_RUN;
@@ -256,8 +280,7 @@ static int change_lane(lua_State *L, struct prg_op *op) {
   }
   op->req = req;
   prg_req_free(old);
-  prg_pool_release(op->slot);
-  op->slot = NULL;
+  give_back(op, false);
   op->phase = PRG_PHASE_ACQUIRE;
   return 0;
 }
@@ -316,11 +339,10 @@ static bool has_ddl(const struct prg_sql *s) {
 /* What the Lua part knows of tables may be wrong from now on: after such a
 ** statement, and again when the transaction in which it ran has ended, since
 ** others have read the catalogue without it meanwhile. */
-static void note_ddl(lua_State *L, struct prg_op *op) {
+void prg_call_note_ddl(lua_State *L, const struct prg_sql *s,
+                       struct prg_exec *x) {
   static const char *const ends[] = {"COMMIT", "END", "ROLLBACK", "ABORT",
                                      NULL};
-  const struct prg_sql *s = op->sql;
-  struct prg_exec *x = op->exec;
   if (s == NULL || (s->stmt->flags & PRG_STMT_UTILITY) == 0) return;
   while (x != NULL && x->parent != NULL) x = x->parent;
   if (has_ddl(s)) {
@@ -328,30 +350,40 @@ static void note_ddl(lua_State *L, struct prg_op *op) {
   } else if (x == NULL || !x->ddl || !is_one_of(s->scan.keyword, ends)) {
     return;
   }
-  if (x != NULL && x->lease->slot != NULL &&
+  if (x != NULL && x->lease != NULL && x->lease->slot != NULL &&
       x->lease->slot->conn->tx == PRG_TX_IDLE)
     x->ddl = false;
   prg_db_note_ddl(L);
 }
 
+/* The answer to the BEGIN that went along. False: nothing else ran. */
+static bool begun(lua_State *L, struct prg_op *op) {
+  struct prg_req *req = op->req;
+  bool ran = req->begun || req->ghost || req->error == NULL;
+  if (!ran && op->begin_sql != NULL && req->error->field[PRG_EF_SQL] == NULL)
+    prg_error_set(req->error, PRG_EF_SQL, op->begin_sql->stmt->sql);
+  prg_exec_note_begin(op, req);
+  prg_exec_tell_begin(L, op, ran ? NULL : req->error);
+  return ran;
+}
+
 static int answered(lua_State *L, struct prg_op *op) {
   struct prg_req *req = op->req;
   struct prg_error *e = req->error;
+  bool ran = req->prelude == NULL || begun(L, op);
   if (req->wrong_lane) return change_lane(L, op);
-  note_ddl(L, op);
+  prg_call_note_ddl(L, op->sql, op->exec);
   op->result = req->result;
   req->result = NULL;
   req->error = NULL;
   op->req = NULL;
   prg_req_free(req);
-  if (e != NULL && is_failover(op, e) && op->db->pool != NULL)
-    prg_pool_evict(op->db->pool);
   if (op->slot != NULL) {
-    struct prg_slot *s = op->slot;
-    op->slot = NULL;
-    if (op->db->pool != NULL) prg_pool_release(s);
+    if (e != NULL && is_failover(op, e) && op->db->pool != NULL)
+      prg_pool_evict_like(op->slot);
+    give_back(op, true);
   }
-  if (op->db->has_on_query) tell(L, op, e);
+  if (op->db->has_on_query && ran) tell(L, op, e);
   if (op->db->news != NULL) prg_db_tell_news(L, op->db);
   if (e != NULL) return fail(L, op, e);
   op->phase = PRG_PHASE_DONE;
@@ -398,7 +430,7 @@ int prg_call_push_class(lua_State *L, const struct prg_op *op) {
 int prg_call_push_list(lua_State *L, struct prg_op *op) {
   struct prg_result *r = op->result;
   int how[2] = {(int)op->shape, 0};
-  int64_t start = prg_now();
+  int64_t start = r->nrows > SLICE_ROWS ? prg_now() : 0;
   int top = lua_gettop(L);
   how[1] = prg_call_push_class(L, op);
   if (op->row == 0)
@@ -448,7 +480,7 @@ static int push_first(lua_State *L, struct prg_op *op) {
   return 1;
 }
 
-static int push_answer(lua_State *L, struct prg_op *op) {
+int prg_call_push_answer(lua_State *L, struct prg_op *op) {
   struct prg_result *r = op->result;
   if (r == NULL) {
     lua_pushboolean(L, 1);
@@ -493,32 +525,47 @@ static int push_answer(lua_State *L, struct prg_op *op) {
 }
 
 static int finish(lua_State *L, struct prg_op *op) {
-  int n = push_answer(L, op);
+  int n = prg_call_push_answer(L, op);
   if (n != PRG_PENDING) prg_op_drop(op);
   return n;
 }
 
 /* ---- the phases --------------------------------------------------------- */
 
+/* A block's own statement. The end of a block of which nothing was sent is the end
+** of nothing. */
+static int pass_control(struct prg_op *op) {
+  op->phase = PRG_PHASE_SEND;
+  if (!op->closing) return 0;
+  op->exec->open = false; /* whoever calls from now on is late */
+  if (op->exec->begin == PRG_UNBEGUN) op->phase = PRG_PHASE_DONE;
+  return 0;
+}
+
+static int pass(lua_State *L, struct prg_op *op) {
+  bool along = op->req->kind == PRG_REQ_QUERY;
+  if (prg_exec_pass_gate(L, op) == PRG_PENDING) return PRG_PENDING;
+  if (op->verb == PRG_VERB_CONTROL) return pass_control(op);
+  if (op->verb != PRG_VERB_PING &&
+      prg_exec_begin(L, op, along ? op->req : NULL) == PRG_PENDING)
+    return PRG_PENDING;
+  op->phase = PRG_PHASE_SEND;
+  return 0;
+}
+
 static int gate(lua_State *L, struct prg_op *op) {
   if (op->exec == NULL) {
     op->phase = PRG_PHASE_ACQUIRE;
     return 0;
   }
-  if (prg_exec_pass_gate(L, op) == PRG_PENDING) {
-    if (op->req != NULL && prg_req_own_params(op->req) != PRG_OK)
-      return fail(L, op, prg_error_oom());
-    return PRG_PENDING;
-  }
-  /* The end of a block: whoever calls from now on is late. */
-  if (op->verb == PRG_VERB_CONTROL && op->closing) op->exec->open = false;
-  op->phase = PRG_PHASE_SEND;
-  return 0;
+  if (pass(L, op) == 0) return 0;
+  if (prg_req_own_params(op->req) != PRG_OK)
+    return fail(L, op, prg_error_oom());
+  return PRG_PENDING;
 }
 
 static int call_step(lua_State *L, struct prg_op *op) {
   int r = 0;
-  op->now = 0;
   while (r == 0) {
     switch (op->phase) {
       case PRG_PHASE_GATE:
@@ -646,7 +693,8 @@ static void new_request(lua_State *L, struct prg_op *op,
     prg_op_drop(op);
     prg_raise(L, prg_error_oom());
   }
-  if (op->exec != NULL) op->due = prg_op_due(op->task, op->span);
+  if (op->exec != NULL)
+    op->due = prg_op_due_at(op->task, prg_op_now(op), op->span);
 }
 
 struct prg_op *prg_call_resumed(lua_State *L) {

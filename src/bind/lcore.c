@@ -1,5 +1,6 @@
 /* The module "perigee.core": what the files of this folder add to one table. */
 #include "bind/host_int.h"
+#include "bind/copy_int.h"
 #include "bind/crud_int.h"
 
 static const char functions_key = 0; /* registry: { [address] = true } */
@@ -56,6 +57,9 @@ int luaopen_perigee_core(lua_State *L) {
   prg_bulk_open(L);
   prg_page_open(L);
   prg_stream_open(L);
+  prg_copy_open(L);
+  prg_pipe_open(L);
+  prg_listen_open(L);
   prg_url_open(L);
   prg_sandbox_open(L);
   prg_files_open(L);

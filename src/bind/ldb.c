@@ -123,6 +123,7 @@ static void read_pool_options(lua_State *L, int i, struct prg_pool_options *o) {
   o->lifetime = seconds_field(L, i, "lifetime", 1800 * PRG_SECOND);
   o->check_after = seconds_field(L, i, "check_after", 30 * PRG_SECOND);
   o->reset = (enum prg_reset_policy)choice_field(L, i, "reset", resets);
+  o->setup = has_field(L, i, "setup");
 }
 
 static void read_handle_options(lua_State *L, int i, struct prg_db *db) {
@@ -140,7 +141,8 @@ static void read_handle_options(lua_State *L, int i, struct prg_db *db) {
   db->has_codecs = has_field(L, i, "decoders");
 }
 
-/* A call may bring any number, and they are told after it. */
+/* A call may bring any number, and they are told after it. So many are; of the rest
+** how many they were. */
 enum { MAX_NEWS = 1000 };
 
 void prg_db_note(struct prg_db *db, struct prg_error *e) {
@@ -162,8 +164,15 @@ static void on_notice(const struct prg_error *n, void *ud) {
   struct prg_db *db = ud;
   struct prg_error *copy;
   if (!db->has_on_notice) return;
+  if (n->kind == PRG_K_USAGE) {
+    db->lost_news += (unsigned)n->code;
+    return;
+  }
   copy = prg_error_new(n->kind, "%s", prg_error_message(n));
-  if (copy == prg_error_oom()) return;
+  if (copy == prg_error_oom()) {
+    db->lost_news++;
+    return;
+  }
   prg_error_set(copy, PRG_EF_DETAIL, n->field[PRG_EF_DETAIL]);
   prg_error_set(copy, PRG_EF_HINT, n->field[PRG_EF_HINT]);
   memcpy(copy->sqlstate, n->sqlstate, sizeof copy->sqlstate);
@@ -177,6 +186,8 @@ static void fill_config(lua_State *L, struct prg_config *c) {
   prg_url_from_lua(L, 1, &c->url);
   c->connect_timeout = seconds_field(L, 3, "connect_timeout", 10 * PRG_SECOND);
   c->statement_cache = count_field(L, 3, "statement_cache", 256);
+  c->pipeline =
+      has_field(L, 3, "pipeline") ? (int)count_field(L, 3, "pipeline", 0) : -1;
   c->lanes = 1;
   lua_getfield(L, 3, "application_name");
   name = lua_tostring(L, -1);
@@ -244,6 +255,8 @@ static int core_open(lua_State *L) {
     return prg_usage(L, "the driver %s names no known dialect", path);
   err = db->driver->check(*config);
   if (err != NULL) return prg_raise(L, err);
+  db->shares = (db->driver->features & PRG_F_PIPELINE) != 0 &&
+               (*config)->pipeline != 0 && po.reset != PRG_RESET_ALWAYS;
   {
     struct prg_config *c = *config;
     *config = NULL; /* the pool owns it now */
@@ -258,11 +271,13 @@ static int db__gc(lua_State *L) {
   struct prg_db *db = prg_db_check(L, 1); /* a script can call it */
   struct prg_pool *pool = db->pool;
   prg_task_forget_db(L, db);
+  prg_db_deafen(db);
   db->pool = NULL;
   prg_pool_free(pool);
+  prg_sql_forget(db);
   luaL_unref(L, LUA_REGISTRYINDEX, db->sql_ref);
-  luaL_unref(L, LUA_REGISTRYINDEX, db->shapes_ref);
-  db->sql_ref = db->shapes_ref = LUA_NOREF;
+  db->sql_ref = LUA_NOREF;
+  prg_result_fini(L, db);
   prg_error_unref(db->news);
   db->news = NULL;
   return 0;
@@ -317,9 +332,9 @@ static struct prg_error *take_news(struct prg_db *db) {
     unsigned n = db->lost_news;
     db->lost_news = 0;
     prg_db_note(db, prg_error_new(PRG_K_USAGE,
-                                  "%u notices were dropped: more than %d came "
+                                  "%u notices were dropped: too many came "
                                   "during one call",
-                                  n, MAX_NEWS));
+                                  n));
   }
   return e;
 }
@@ -380,6 +395,7 @@ static int core_close(lua_State *L) {
   }
   span = prg_check_seconds(L, 2, "timeout");
   (void)prg_op_check(L);
+  prg_db_deafen(db);
   if (prg_pool_close(db->pool, prg_now() + (span < PRG_NEVER / 2 ? span : 0),
                      on_closed, db) == PRG_OK)
     return 0;
@@ -392,6 +408,7 @@ static int core_close(lua_State *L) {
 /* core.close_now(db): without waiting, as the collector would */
 static int core_close_now(lua_State *L) {
   struct prg_db *db = prg_db_check(L, 1);
+  prg_db_deafen(db);
   if (db->pool != NULL)
     (void)prg_pool_close(db->pool, prg_now(), on_closed, db);
   return 0;
@@ -410,13 +427,15 @@ static int core_stats(lua_State *L) {
   struct prg_pool_stats s;
   memset(&s, 0, sizeof s);
   if (db->pool != NULL) prg_pool_stats(db->pool, &s);
-  lua_createtable(L, 0, 20);
+  lua_createtable(L, 0, 22);
   set_count(L, "size", s.size);
   set_count(L, "idle", s.idle);
   set_count(L, "in_use", s.in_use);
   set_count(L, "connecting", s.connecting);
   set_count(L, "cleaning", s.cleaning);
   set_count(L, "waiting", s.waiting);
+  set_count(L, "shared", s.shared);
+  set_count(L, "pipelined", s.pipelined);
   set_count(L, "min_size", s.min_size);
   set_count(L, "max_size", s.max_size);
   set_count(L, "acquired", s.acquired);
@@ -439,6 +458,7 @@ static int core_stats(lua_State *L) {
 static int core_evict(lua_State *L) {
   struct prg_db *db = prg_db_check(L, 1);
   if (db->pool != NULL) prg_pool_evict(db->pool);
+  prg_db_rehear(db);
   return 0;
 }
 
@@ -464,6 +484,10 @@ static int core_driver(lua_State *L) {
   }
   lua_pushboolean(L, (db->dialect->build & PRG_BUILD_LOCK) != 0);
   lua_setfield(L, -2, "row_locks");
+  lua_pushboolean(L, (db->driver->features & PRG_F_COPY) != 0);
+  lua_setfield(L, -2, "copy");
+  lua_pushboolean(L, (db->driver->features & PRG_F_NOTIFY) != 0);
+  lua_setfield(L, -2, "notify");
   lua_setfield(L, -2, "features");
   return 1;
 }

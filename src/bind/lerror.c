@@ -36,6 +36,10 @@ static void set_fields(lua_State *L, const struct prg_error *e) {
     lua_pushinteger(L, e->position);
     lua_setfield(L, -2, "position");
   }
+  if (e->record > 0) {
+    lua_pushinteger(L, (lua_Integer)e->record);
+    lua_setfield(L, -2, "record");
+  }
   lua_pushboolean(L, e->retryable);
   lua_setfield(L, -2, "retryable");
 }

@@ -6,8 +6,6 @@
 */
 #include "bind/bind_int.h"
 
-#include <stdio.h>
-
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -104,19 +102,20 @@ static bool is_control(const struct prg_op *op) {
 }
 
 int prg_exec_pass_gate(lua_State *L, struct prg_op *op) {
-  struct prg_exec *x = op->exec;
+  struct prg_exec *x = op->exec, *wait;
   if (op->gate_list != NULL) return check_gate_time(L, op);
   while (x->inner != NULL && x->inner->task == op->task->id) x = x->inner;
   if (x->lease->slot == NULL || (!x->open && !is_control(op))) {
     prg_op_drop(op);
     return raise_closed(L, x);
   }
-  if (x->inner == NULL) {
+  wait = x->inner != NULL ? x : prg_exec_beginning(op, x);
+  if (wait == NULL) {
     op->exec = x; /* not before: nothing keeps it while the operation waits */
     prg_timer_clear(op->task->G->hub, &op->timer);
     return 0;
   }
-  prg_op_queue(op, &x->gate);
+  prg_op_queue(op, &wait->gate);
   if (!prg_timer_is_set(&op->timer)) prg_op_set_timer(op);
   return PRG_PENDING;
 }
@@ -167,6 +166,7 @@ static int exec__gc(lua_State *L) {
   if (lease == NULL) return 0;
   note_leak(x);
   x->db->scopes -= x->scopes;
+  prg_exec_forget_begin(x);
   x->lease = NULL;
   end_block(x);
   if (x->inner != NULL && x->inner->parent == x) x->inner->parent = NULL;
@@ -210,6 +210,28 @@ static bool is_ours(const struct prg_state *G, const lua_Debug *ar) {
   return n > 0 && strncmp(ar->source, G->own_source, n) == 0;
 }
 
+/* Adds as much of a text as there is room for; its new length. Without the C
+** library's formatting, which would be most of what taking a connection costs. */
+static size_t add_text(char *out, size_t size, size_t n, const char *text) {
+  size_t len = strlen(text), room = size - 1 - n;
+  if (len > room) len = room;
+  memcpy(out + n, text, len);
+  out[n + len] = '\0';
+  return n + len;
+}
+
+static size_t add_caller(char *out, size_t size, size_t n,
+                         const lua_Debug *ar) {
+  char digits[16], *p = digits + sizeof digits - 1;
+  *p = '\0';
+  for (int line = ar->currentline; line > 0; line /= 10)
+    *--p = (char)('0' + line % 10);
+  *--p = ':';
+  if (n > 0) n = add_text(out, size, n, " < ");
+  n = add_text(out, size, n, ar->short_src);
+  return add_text(out, size, n, p);
+}
+
 /* "a.lua:3 < b.lua:9": the callers outside of Perigee, innermost first. */
 void prg_exec_where(lua_State *L, char *out, size_t size) {
   const struct prg_state *G = prg_state_get(L);
@@ -220,9 +242,8 @@ void prg_exec_where(lua_State *L, char *out, size_t size) {
   for (level = 1; found < 3 && lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "Sl", &ar);
     if (ar.currentline <= 0 || is_ours(G, &ar)) continue;
-    n += (size_t)snprintf(out + n, size - n, "%s%s:%d", found++ ? " < " : "",
-                          ar.short_src, ar.currentline);
-    if (n >= size) return;
+    n = add_caller(out, size, n, &ar);
+    found++;
   }
 }
 
@@ -253,13 +274,15 @@ static int acquire_step(lua_State *L, struct prg_op *op) {
   if (prg_call_acquire(L, op, op->borrow.lane) == PRG_PENDING)
     return PRG_PENDING;
   x = prg_exec_push_conn(L, op->db, 1, &op->slot);
+  x->is_tx = lua_toboolean(L, 4);
   x->task = op->task->id;
   prg_hold(&x->lease->held, op->task, end_lease);
   prg_op_drop(op);
   return 1;
 }
 
-/* core.acquire(db, lane, seconds | nil) -> conn; lane "read" or "write" */
+/* core.acquire(db, lane, seconds | nil [, tx]) -> conn, or a transaction on one of
+** its own; lane "read" or "write" */
 static int core_acquire(lua_State *L) {
   struct prg_op *op = prg_op_resumed(L, acquire_step);
   struct prg_db *db;
@@ -267,7 +290,7 @@ static int core_acquire(lua_State *L) {
   const char *lane;
   int64_t span;
   if (op != NULL) return prg_op_run(L, op);
-  lua_settop(L, 3);
+  lua_settop(L, 4);
   db = prg_db_check(L, 1);
   prg_db_check_usable(L, db);
   lane = luaL_checkstring(L, 2);
@@ -371,9 +394,96 @@ static int core_env(lua_State *L) {
   return 1;
 }
 
+/* core.hold_begin(tx, sql) -> will `sql` go with the first statement of the new
+** block? If not it is the caller's to send. */
+static int core_hold_begin(lua_State *L) {
+  struct prg_exec *x = check_exec(L, 1);
+  struct prg_sql *sql = prg_sql_get(L, x->db, 2);
+  bool held = x->lease != NULL && prg_exec_hold_begin(x, sql);
+  if (!held) prg_sql_unref(sql);
+  lua_pushboolean(L, held);
+  return 1;
+}
+
+/* core.is_open(exec) -> does it take calls? */
+static int core_is_open(lua_State *L) {
+  lua_pushboolean(L, check_exec(L, 1)->open);
+  return 1;
+}
+
+static const char *const tx_names[] = {"idle", "open", "failed", "unknown"};
+
+/* core.state(exec) -> "idle", "open", "failed" or "unknown"; nil: its connection
+** is given back, or broken */
+static int core_state(lua_State *L) {
+  struct prg_exec *x = check_exec(L, 1);
+  const struct prg_slot *slot = x->lease != NULL ? x->lease->slot : NULL;
+  if (slot == NULL || slot->conn->state != PRG_CONN_READY) return 0;
+  lua_pushstring(L, tx_names[prg_exec_tx(x)]);
+  return 1;
+}
+
+/* ---- who is in which block ---------------------------------------------- */
+
+/* core.joined(db) -> the innermost block of the running task on the handle, or
+** nil */
+static int core_joined(lua_State *L) {
+  struct prg_db *db = prg_db_check(L, 1);
+  const struct prg_exec *x = db->scopes == 0 ? NULL : joined(L, db);
+  if (x == NULL) return 0;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &execs_key);
+  lua_rawgetp(L, -1, x);
+  return 1;
+}
+
+/* Pushes the blocks of tasks, which the handle's environment has. [-0, +2, m] */
+static void push_scopes(lua_State *L) {
+  prg_push_env(L, 1);
+  lua_getfield(L, -1, "scopes");
+}
+
+/* core.enter(db, block) -> before: the running task is in the block from now on;
+** `before` is for core.leave */
+static int core_enter(lua_State *L) {
+  struct prg_db *db = prg_db_check(L, 1);
+  struct prg_exec *x = check_exec(L, 2);
+  const struct prg_task *t = prg_task_current(L, db->G);
+  push_scopes(L);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "v");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "scopes");
+  }
+  lua_rawgetp(L, -1, t->id);
+  lua_pushvalue(L, 2);
+  lua_rawsetp(L, -3, t->id);
+  db->scopes++;
+  x->scopes++;
+  return 1;
+}
+
+/* core.leave(db, block, before) */
+static int core_leave(lua_State *L) {
+  struct prg_db *db = prg_db_check(L, 1);
+  struct prg_exec *x = check_exec(L, 2);
+  const struct prg_task *t = prg_task_find(L);
+  lua_settop(L, 3);
+  db->scopes--;
+  x->scopes--;
+  if (t == NULL) return 0;
+  push_scopes(L);
+  lua_pushvalue(L, 3);
+  lua_rawsetp(L, -2, t->id);
+  return 0;
+}
+
 /* core.info(exec) -> { open, is_tx, leased, broken, lane, tx, backend } */
 static int core_info(lua_State *L) {
-  static const char *const tx_names[] = {"idle", "open", "failed", "unknown"};
   struct prg_exec *x = check_exec(L, 1);
   struct prg_slot *slot = x->lease != NULL ? x->lease->slot : NULL;
   lua_createtable(L, 0, 7);
@@ -388,7 +498,7 @@ static int core_info(lua_State *L) {
   lua_setfield(L, -2, "broken");
   lua_pushstring(L, slot->lane == PRG_LANE_READ ? "read" : "write");
   lua_setfield(L, -2, "lane");
-  lua_pushstring(L, tx_names[slot->conn->tx]);
+  lua_pushstring(L, tx_names[prg_exec_tx(x)]);
   lua_setfield(L, -2, "tx");
   lua_pushinteger(L, (lua_Integer)slot->conn->backend);
   lua_setfield(L, -2, "backend");
@@ -427,6 +537,12 @@ static const luaL_Reg functions[] = {{"acquire", core_acquire},
                                      {"end_block", core_end_block},
                                      {"env", core_env},
                                      {"info", core_info},
+                                     {"hold_begin", core_hold_begin},
+                                     {"is_open", core_is_open},
+                                     {"state", core_state},
+                                     {"joined", core_joined},
+                                     {"enter", core_enter},
+                                     {"leave", core_leave},
                                      {"where", core_where},
                                      {"set_own_source", core_set_own_source},
                                      {NULL, NULL}};

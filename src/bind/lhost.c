@@ -13,7 +13,8 @@ static const char loader_key = 0; /* registry: loads an adapter by its name */
 static const char loaded_key = 0; /* registry: package.loaded */
 
 /* Whose loops are known, by the module that runs them, innermost first: of two
-** that run at once the one in a task of the other is asked first. */
+** that run at once the one in a task of the other is asked first. The Lua part asks
+** for them here. */
 static const struct known {
   const char *module, *name;
   bool on_main; /* its callbacks run on the main coroutine */
@@ -459,6 +460,24 @@ static int core_set_host_loader(lua_State *L) {
   return 0;
 }
 
+/* core.host_modules() -> { [name] = { module, … } } */
+static int core_host_modules(lua_State *L) {
+  lua_createtable(L, 0, NKNOWN);
+  for (int i = 0; i < NKNOWN; i++) {
+    lua_getfield(L, -1, known[i].name);
+    if (lua_isnil(L, -1)) {
+      lua_pop(L, 1);
+      lua_createtable(L, 1, 0);
+      lua_pushvalue(L, -1);
+      lua_setfield(L, -3, known[i].name);
+    }
+    lua_pushstring(L, known[i].module);
+    lua_rawseti(L, -2, (int)lua_rawlen(L, -2) + 1);
+    lua_pop(L, 1);
+  }
+  return 1;
+}
+
 /* core.hub_fd() -> the descriptor that is readable when core.turn has to be
 ** called; another one in a forked child */
 static int core_hub_fd(lua_State *L) {
@@ -471,6 +490,7 @@ static int core_hub_fd(lua_State *L) {
 static const luaL_Reg functions[] = {{"turn", core_turn},
                                      {"hub_fd", core_hub_fd},
                                      {"host", core_host},
+                                     {"host_modules", core_host_modules},
                                      {"add_host", core_add_host},
                                      {"fix_host", core_fix_host},
                                      {"set_host_loader", core_set_host_loader},

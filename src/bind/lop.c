@@ -66,6 +66,11 @@ int64_t prg_op_due_at(const struct prg_task *t, int64_t now, int64_t span) {
   return t->shield == 0 && t->deadline < due ? t->deadline : due;
 }
 
+int64_t prg_op_now(struct prg_op *op) {
+  if (op->now == 0) op->now = prg_now();
+  return op->now;
+}
+
 int64_t prg_op_due(const struct prg_task *t, int64_t span) {
   return prg_op_due_at(t, span == PRG_NEVER ? 0 : prg_now(), span);
 }
@@ -120,6 +125,9 @@ struct prg_op *prg_op_begin_in(lua_State *L, struct prg_state *G,
   op->parked = NULL;
   op->early = 0;
   op->borrowing = false;
+  op->begins = NULL;
+  op->begin_sql = NULL;
+  op->lead = NULL;
   op->db = NULL;
   op->exec = NULL;
   op->slot = NULL;
@@ -130,6 +138,7 @@ struct prg_op *prg_op_begin_in(lua_State *L, struct prg_state *G,
   op->setup = NULL;
   op->setup_lease = NULL;
   op->class = 0;
+  op->now = 0;
   prg_arena_reset(&op->arena);
   return op;
 }
@@ -147,7 +156,7 @@ static bool gives_way(struct prg_op *op) {
   struct prg_task *t = op->task;
   int64_t now;
   if (!t->quick || t->co == NULL) return false;
-  now = prg_now();
+  now = prg_op_now(op);
   if (t->quick_since == 0) t->quick_since = now;
   if (now - t->quick_since < QUICK_TIME) return false;
   if (op->req != NULL && op->req->state == PRG_REQ_NEW &&
@@ -165,9 +174,13 @@ static int step(lua_State *L, struct prg_op *op) {
   int n;
   op->woken = false;
   if (t->cancel != NULL && t->shield == 0) return raise_cancel(L, t);
-  if (gives_way(op)) return PRG_PENDING;
+  if (gives_way(op)) {
+    op->now = 0;
+    return PRG_PENDING;
+  }
   n = op->step(L, op);
   if (n == PRG_PENDING) {
+    op->now = 0;
     t->waited = true;
     t->quick_since = 0;
   } else {

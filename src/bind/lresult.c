@@ -14,6 +14,12 @@ void prg_result_init(lua_State *L, struct prg_db *db) {
   prg_shapes_start(L, db);
 }
 
+void prg_result_fini(lua_State *L, struct prg_db *db) {
+  prg_shapes_forget(L, db);
+  luaL_unref(L, LUA_REGISTRYINDEX, db->shapes_ref);
+  db->shapes_ref = LUA_NOREF;
+}
+
 /* How rows are pushed. What it needs is on the stack, at these indices. */
 struct pusher {
   struct prg_db *db;
@@ -227,13 +233,46 @@ static void push_making(lua_State *L, struct pusher *p,
   push_keys(L, p, r->desc);
 }
 
+/* Puts a block of records into the list. */
+static void add_block(lua_State *L, const struct pusher *p,
+                      struct prg_result *r, size_t from, int list) {
+  int k, j;
+  lua_pushvalue(L, p->maker);
+  lua_pushvalue(L, list);
+  lua_pushinteger(L, (lua_Integer)from + 1);
+  for (k = 0; k < PRG_BLOCK_ROWS; k++) {
+    const struct prg_value *v = get_row(L, r, from + (size_t)k);
+    for (j = 0; j < p->n; j++) push_cell(L, p, j, &v[j]);
+  }
+  lua_call(L, 2 + p->n * PRG_BLOCK_ROWS, 0);
+}
+
+/* Records in blocks, as far as that goes: returns the row that is next. */
+static size_t add_blocks(lua_State *L, struct pusher *p, struct prg_result *r,
+                         const size_t range[2], int list) {
+  size_t i = range[0];
+  int top = lua_gettop(L);
+  if (range[1] - i < PRG_BLOCK_ROWS) return i;
+  prg_push_shape(L, p->db, r->desc);
+  if (prg_push_block_maker(L, top + 1, r->desc, r->nrows)) {
+    p->maker = top + 2;
+    luaL_checkstack(L, p->n * PRG_BLOCK_ROWS + 24, "too many columns");
+    for (; i + PRG_BLOCK_ROWS <= range[1]; i += PRG_BLOCK_ROWS)
+      add_block(L, p, r, i, list);
+    p->maker = 0;
+  }
+  lua_settop(L, top);
+  return i;
+}
+
 static void add_records(lua_State *L, struct prg_db *db, struct prg_result *r,
                         const size_t range[2], int class) {
   int list = lua_gettop(L);
   struct pusher p = push_begin(L, db, r->desc);
-  size_t i;
-  push_making(L, &p, r);
-  for (i = range[0]; i < range[1]; i++) {
+  size_t i = range[0];
+  if (class == 0) i = add_blocks(L, &p, r, range, list);
+  if (i < range[1]) push_making(L, &p, r);
+  for (; i < range[1]; i++) {
     const struct prg_value *v = get_row(L, r, i);
     if (p.maker != 0)
       push_made(L, &p, v);
@@ -385,18 +424,17 @@ static bool has_returned_id(const struct prg_db *db,
 
 void prg_push_execute(lua_State *L, struct prg_db *db, struct prg_result *r,
                       enum prg_shape shape, int class) {
-  lua_createtable(L, 0, 3);
+  lua_createtable(L, 0, r->has_last_id ? 2 : 1);
   if (r->affected >= 0) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, db->G->affected_ref);
     lua_pushinteger(L, (lua_Integer)r->affected);
-    lua_setfield(L, -2, "affected");
+    lua_rawset(L, -3);
   }
   if (r->has_last_id) {
-    struct prg_value id;
-    memset(&id, 0, sizeof id);
-    id.type = PRG_INT;
-    id.u.i = r->last_id;
-    prg_push_value(L, &db->values, &id);
-    lua_setfield(L, -2, "last_id");
+    const struct prg_value id = {.type = PRG_INT, .u.i = r->last_id};
+    lua_rawgeti(L, LUA_REGISTRYINDEX, db->G->last_id_ref);
+    prg_push_int(L, &db->values, &id);
+    lua_rawset(L, -3);
   } else if (has_returned_id(db, r)) {
     prg_push_cell(L, db, r, 0);
     lua_setfield(L, -2, "last_id");
@@ -408,5 +446,10 @@ void prg_push_execute(lua_State *L, struct prg_db *db, struct prg_result *r,
 }
 
 int prg_result_open(lua_State *L) {
+  struct prg_state *G = prg_state_get(L);
+  lua_pushliteral(L, "affected");
+  G->affected_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushliteral(L, "last_id");
+  G->last_id_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   return prg_shape_open(L);
 }

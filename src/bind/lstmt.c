@@ -1,6 +1,6 @@
 /* Statements: the scanned form of each SQL text, kept per handle, and the
 ** values of a call matched to its placeholders. */
-#include "bind/bind_int.h"
+#include "bind/lvalue.h"
 
 #include <stdio.h>
 
@@ -50,7 +50,32 @@ static struct prg_error *scan(const struct prg_dialect *d, const char *text,
   return s->stmt == NULL ? prg_error_oom() : NULL;
 }
 
+/* Most calls are made with a string that was used before: the same object, as it
+** is interned, or a constant. The cache keeps those that are its keys, so while
+** they are in there their addresses are nobody else's. */
+static struct prg_sql **recent(struct prg_db *db, const char *text) {
+  uintptr_t n = (uintptr_t)text >> 4;
+  return &db->recent[(n ^ (n >> 6)) % PRG_RECENT_SQL];
+}
+
+static void remember(struct prg_db *db, struct prg_sql *s) {
+  struct prg_sql **at = recent(db, s->key);
+  if (*at == s) return;
+  prg_sql_unref(*at);
+  s->refs++;
+  *at = s;
+}
+
+void prg_sql_forget(struct prg_db *db) {
+  size_t i;
+  for (i = 0; i < PRG_RECENT_SQL; i++) {
+    prg_sql_unref(db->recent[i]);
+    db->recent[i] = NULL;
+  }
+}
+
 static void start_cache(lua_State *L, struct prg_db *db) {
+  prg_sql_forget(db);
   lua_createtable(L, 0, 64);
   lua_rawseti(L, LUA_REGISTRYINDEX, db->sql_ref);
   db->nsql = 0;
@@ -86,6 +111,7 @@ static struct prg_sql *add(lua_State *L, struct prg_db *db, int i) {
   lua_rawset(L, -3);
   lua_pop(L, 1);
   db->nsql++;
+  s->key = lua_tostring(L, i);
   return s;
 }
 
@@ -104,9 +130,14 @@ struct prg_sql *prg_sql_push(lua_State *L, struct prg_db *db, int i) {
 }
 
 struct prg_sql *prg_sql_get(lua_State *L, struct prg_db *db, int i) {
-  struct prg_sql *s = prg_sql_push(L, db, i);
+  const char *text = lua_type(L, i) == LUA_TSTRING ? lua_tostring(L, i) : NULL;
+  struct prg_sql *s = text == NULL ? NULL : *recent(db, text);
+  if (s == NULL || s->key != text) {
+    s = prg_sql_push(L, db, i);
+    if (s->key == text) remember(db, s);
+    lua_pop(L, 1);
+  }
   s->refs++;
-  lua_pop(L, 1);
   return s;
 }
 
@@ -130,24 +161,6 @@ bool prg_is_plain_table(lua_State *L, int i) {
   return false;
 }
 
-/* The usual values without a call and a name for messages. */
-static bool quick_value(lua_State *L, int i, struct prg_value *v) {
-  int type = lua_type(L, i);
-  if (type == LUA_TSTRING) {
-    v->type = PRG_TEXT;
-    v->u.s.p = lua_tolstring(L, i, &v->u.s.n);
-    return true;
-  }
-#if PRG_INT64
-  if (type == LUA_TNUMBER && lua_isinteger(L, i)) {
-    v->type = PRG_INT;
-    v->u.i = lua_tointeger(L, i);
-    return true;
-  }
-#endif
-  return false;
-}
-
 static void plain_values(lua_State *L, const struct prg_sql *s, int first,
                          struct prg_arena *a, struct prg_value *v) {
   int i, n = lua_gettop(L) - first + 1;
@@ -165,7 +178,7 @@ static void plain_values(lua_State *L, const struct prg_sql *s, int first,
               "the statement has named parameters (%s): give them in a table",
               value_name(s, 0, name));
   for (i = 0; i < n; i++)
-    if (!quick_value(L, first + i, &v[i]))
+    if (!prg_quick_value(L, first + i, &v[i]))
       prg_to_value(L, first + i, a, value_name(s, i, name), &v[i]);
 }
 
@@ -220,7 +233,7 @@ static void table_values(lua_State *L, const struct prg_sql *s, int t,
     if (lua_isnil(L, -1))
       prg_usage(L, "no value for %s (NULL is perigee.null)",
                 value_name(s, i, name));
-    if (!quick_value(L, lua_gettop(L), &v[i]))
+    if (!prg_quick_value(L, lua_gettop(L), &v[i]))
       prg_to_value(L, lua_gettop(L), a, value_name(s, i, name), &v[i]);
     lua_pop(L, 1); /* stays in the table */
   }

@@ -14,9 +14,12 @@
 #define CHUNK_ROWS 500
 #define CHUNK_ROWS_SMALL 64
 
+static const char stream_magic = 0;
+
 /* Userdata. Its uservalue is { handle, options, executor }: as for a block, [1] is
 ** the handle. */
 struct stream {
+  const void *magic;
   struct prg_db *db;
   struct prg_exec *exec; /* NULL: on the handle */
   struct prg_slot *slot; /* held, on the handle */
@@ -34,8 +37,14 @@ struct stream {
   char where[120];         /* where each() was called */
 };
 
+/* Asked for each row. */
 static struct stream *check_stream(lua_State *L, int i) {
-  return luaL_checkudata(L, i, STREAM_MT);
+  struct stream *s = lua_touserdata(L, i);
+  if (s != NULL && !lua_islightuserdata(L, i) &&
+      lua_rawlen(L, i) == sizeof *s && s->magic == &stream_magic)
+    return s;
+  luaL_checkudata(L, i, STREAM_MT); /* raises */
+  return NULL;
 }
 
 /* Gives everything back; a wait in progress sees `ended`. No Lua. */
@@ -120,7 +129,9 @@ static int start(lua_State *L, struct prg_op *op) {
   struct prg_conn *c;
   if (s->exec != NULL) {
     op->exec = s->exec;
-    if (prg_exec_pass_gate(L, op) == PRG_PENDING) return PRG_PENDING;
+    if (prg_exec_pass_gate(L, op) == PRG_PENDING ||
+        prg_exec_begin(L, op, NULL) == PRG_PENDING)
+      return PRG_PENDING;
     c = op->exec->lease->slot->conn;
   } else {
     if (prg_call_acquire(L, op, s->sql->stmt->lane) == PRG_PENDING)
@@ -230,46 +241,39 @@ static int stream_next(lua_State *L) {
 
 /* ---- opening ------------------------------------------------------------ */
 
-/* core.stream(x, sql, …) -> stream; nothing is sent before the first next() */
-static int core_stream(lua_State *L) {
+/* A stream at 1, in front of the arguments: executor, SQL, … [-0, +1, e] */
+static struct stream *new_stream(lua_State *L, struct prg_op *scratch) {
   struct prg_exec *x;
   struct prg_db *db = prg_exec_resolve(L, &x);
   struct prg_task *t = prg_op_check(L);
-  struct prg_op scratch; /* for the checks of a call */
-  struct prg_value *params;
-  struct stream *s;
-  s = lua_newuserdatauv(L, sizeof *s, 1);
+  struct stream *s = lua_newuserdatauv(L, sizeof *s, 1);
   memset(s, 0, sizeof *s);
+  s->magic = &stream_magic;
   s->db = db;
   s->exec = x;
   luaL_getmetatable(L, STREAM_MT);
   lua_setmetatable(L, -2);
-  lua_insert(L, 1); /* stack: stream, x, sql, … */
-  memset(&scratch, 0, sizeof scratch);
-  scratch.db = db;
-  scratch.exec = x;
-  s->sql = scratch.sql = prg_sql_get(L, db, 3);
+  lua_insert(L, 1);
+  memset(scratch, 0, sizeof *scratch);
+  scratch->db = db;
+  scratch->exec = x;
+  s->sql = scratch->sql = prg_sql_get(L, db, 3);
   if (t->op.kind != PRG_OP_NONE) prg_op_drop(&t->op);
   prg_arena_reset(&t->op.arena);
-  scratch.opts = prg_sql_params(L, s->sql, 4, &t->op.arena, &params);
-  prg_call_options(L, &scratch);
-  prg_call_check(L, &scratch);
-  if (scratch.shape == PRG_SHAPE_COLUMNS)
+  return s;
+}
+
+/* Takes over what was read; the stream is on top. [-n, +1, e] */
+static int keep(lua_State *L, struct stream *s, const struct prg_op *scratch) {
+  if (scratch->shape == PRG_SHAPE_COLUMNS)
     return prg_usage(L, "rows = \"columns\" is for query()");
-  s->span = scratch.span;
+  s->span = scratch->span;
   prg_exec_where(L, s->where, sizeof s->where);
-  s->shape = scratch.shape;
-  s->class = scratch.class;
-  s->req = prg_req_new(PRG_REQ_STREAM, s->sql->stmt);
+  s->shape = scratch->shape;
+  s->class = scratch->class;
   if (s->req == NULL) return prg_raise(L, prg_error_oom());
-  s->req->params = params;
-  s->req->chunk = (db->driver->features & PRG_F_INTERLEAVE) != 0
-                      ? CHUNK_ROWS
-                      : CHUNK_ROWS_SMALL;
-  if (prg_req_own_params(s->req) != PRG_OK)
-    return prg_raise(L, prg_error_oom());
   lua_createtable(L, 3, 0);
-  if (x == NULL || prg_db_test(L, 2) != NULL) {
+  if (s->exec == NULL || prg_db_test(L, 2) != NULL) {
     lua_pushvalue(L, 2);
   } else {
     lua_getiuservalue(L, 2, 1);
@@ -279,13 +283,55 @@ static int core_stream(lua_State *L) {
   lua_rawseti(L, -2, 1);
   lua_pushvalue(L, 2);
   lua_rawseti(L, -2, 3);
-  if (scratch.opts != 0) {
-    lua_pushvalue(L, scratch.opts);
+  if (scratch->opts != 0) {
+    lua_pushvalue(L, scratch->opts);
     lua_rawseti(L, -2, 2);
   }
   lua_setiuservalue(L, 1, 1);
   lua_settop(L, 1);
   return 1;
+}
+
+/* core.stream(x, sql, …) -> stream; nothing is sent before the first next() */
+static int core_stream(lua_State *L) {
+  struct prg_op scratch; /* for the checks of a call */
+  struct prg_value *params;
+  struct stream *s = new_stream(L, &scratch);
+  scratch.opts =
+      prg_sql_params(L, s->sql, 4, &prg_op_check(L)->op.arena, &params);
+  prg_call_options(L, &scratch);
+  prg_call_check(L, &scratch);
+  s->req = prg_req_new(PRG_REQ_STREAM, s->sql->stmt);
+  if (s->req == NULL) return prg_raise(L, prg_error_oom());
+  s->req->params = params;
+  s->req->chunk = (s->db->driver->features & PRG_F_INTERLEAVE) != 0
+                      ? CHUNK_ROWS
+                      : CHUNK_ROWS_SMALL;
+  if (prg_req_own_params(s->req) != PRG_OK)
+    return prg_raise(L, prg_error_oom());
+  return keep(L, s, &scratch);
+}
+
+/* core.copy_stream(x, sql, what, options) -> stream. `what`: "rows" or a format of
+** bytes of a query, or nil: the bytes of a COPY statement. Rows of bytes have one
+** column. */
+static int core_copy_stream(lua_State *L) {
+  static const char *const names[] = {"rows", "csv", "text", "binary", NULL};
+  struct prg_op scratch;
+  struct stream *s;
+  const char *what = luaL_optstring(L, 3, NULL);
+  int i = what == NULL ? 0 : luaL_checkoption(L, 3, NULL, names);
+  lua_settop(L, 4);
+  s = new_stream(L, &scratch); /* stack: stream, x, sql, what, options */
+  if (!lua_isnil(L, 5)) scratch.opts = 5;
+  prg_call_options(L, &scratch);
+  if (what != NULL) prg_call_check(L, &scratch);
+  s->req = prg_req_new_copy(PRG_REQ_COPY_OUT, s->sql->stmt);
+  if (s->req == NULL) return prg_raise(L, prg_error_oom());
+  s->req->copy->rows = what != NULL && i == 0;
+  if (what != NULL && i > 0) s->req->copy->format = names[i];
+  s->req->chunk = CHUNK_ROWS;
+  return keep(L, s, &scratch);
 }
 
 static const luaL_Reg methods[] = {
@@ -307,5 +353,7 @@ int prg_stream_open(lua_State *L) {
   lua_setfield(L, -2, "stream_mt");
   lua_pushcfunction(L, core_stream);
   lua_setfield(L, -2, "stream");
+  lua_pushcfunction(L, core_copy_stream);
+  lua_setfield(L, -2, "copy_stream");
   return 0;
 }

@@ -103,19 +103,48 @@ struct pusher {
   const struct prg_value_options *o;
 };
 
+/* Lists of so many members are made by a function that has them all as arguments,
+** which takes less time than as many calls of lua_rawseti. */
+enum { PACK_MIN = 24, PACK_MAX = 200 };
+
+static const char pack_key = 0; /* registry: function(...) return {...} end */
+
 static void push_inner(struct pusher *p, const struct prg_value *v, int depth);
 
 static int table_size(size_t n) {
   return n > INT_MAX ? INT_MAX : (int)n;
 }
 
+/* A member of a list; integers without a call. */
+static inline void push_member(struct pusher *p, const struct prg_value *v,
+                               int depth) {
+  if (v->type == PRG_INT)
+    prg_push_int(p->L, p->o, v);
+  else
+    push_inner(p, v, depth);
+}
+
+static void push_packed(struct pusher *p, const struct prg_vlist *list,
+                        int depth) {
+  lua_State *L = p->L;
+  size_t k;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &pack_key);
+  for (k = 0; k < list->n; k++) push_member(p, &list->items[k], depth + 1);
+  lua_call(L, (int)list->n, 1);
+}
+
 static void push_list(struct pusher *p, const struct prg_vlist *list,
                       int depth) {
   lua_State *L = p->L;
   size_t k;
+  if (list->n >= PACK_MIN && list->n <= PACK_MAX &&
+      lua_checkstack(L, PACK_MAX + 8)) {
+    push_packed(p, list, depth);
+    return;
+  }
   lua_createtable(L, table_size(list->n), 0);
   for (k = 0; k < list->n; k++) {
-    push_inner(p, &list->items[k], depth + 1);
+    push_member(p, &list->items[k], depth + 1);
     lua_rawseti(L, -2, (int)k + 1);
   }
 }
@@ -597,6 +626,26 @@ static bool take_cdata(struct taker *t, int i, struct prg_value *out) {
 }
 #endif
 
+bool prg_quick_value(lua_State *L, int i, struct prg_value *out) {
+  switch (lua_type(L, i)) {
+    case LUA_TSTRING:
+      take_string(L, i, out);
+      return true;
+    case LUA_TNUMBER:
+      take_number(L, i, out);
+      return true;
+    case LUA_TBOOLEAN:
+      out->type = PRG_BOOL;
+      out->u.b = lua_toboolean(L, i);
+      return true;
+    case LUA_TNIL:
+      out->type = PRG_NULL;
+      return true;
+    default:
+      return false;
+  }
+}
+
 /* `i` is absolute. */
 static void take(struct taker *t, int i, int depth, struct prg_value *out) {
   lua_State *L = t->L;
@@ -648,6 +697,8 @@ int prg_value_open(lua_State *L) {
 #if !PRG_INT64
   open_int64(L);
 #endif
+  if (luaL_loadstring(L, "return {...}") != LUA_OK) lua_error(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &pack_key);
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");
   (void)lua_newuserdatauv(L, 1, 0);

@@ -103,6 +103,10 @@ void prg_double_text(double d, char *buf);
 
 /* ---- lvalue.c ------------------------------------------------------------ */
 
+/* The usual values, as prg_to_value takes them, without a name for messages. False
+** when the value at `i` is another: no string, number, boolean or nil.
+** [-0, +0, -] */
+bool prg_quick_value(lua_State *L, int i, struct prg_value *out);
 /* Is the value at `i` perigee.default? [-0, +0, -] */
 bool prg_is_default(lua_State *L, int i);
 

@@ -208,6 +208,7 @@ static void run_step(struct prg_conn *c, unsigned ready, bool above) {
     c->again = c->fresh = false;
     rc = c->error != NULL || c->closing ? PRG_ERR : step_once(c, ready, &w);
     ready = 0;
+    c->now = 0;
   } while (rc == PRG_OK && wants_step(c) && ++n < STEPS_IN_A_ROW);
   if (rc == PRG_OK && wants_step(c)) prg_hub_post(c->hub, &c->post);
   c->again = c->fresh = false;
@@ -316,17 +317,33 @@ static struct prg_error *refusal(struct prg_conn *c) {
   return e;
 }
 
+/* Somebody reads or writes a COPY, and what is sent behind it would wait for the
+** one who sends it. */
+static bool is_copying(struct prg_conn *c) {
+  const struct prg_req *req = prg_conn_head(c);
+  return req != NULL && req->state == PRG_REQ_PAUSED && req->copy != NULL;
+}
+
+static struct prg_error *copying_error(void) {
+  return prg_error_new(
+      PRG_K_USAGE,
+      "a COPY is in progress on this connection: end it first, "
+      "or use another connection");
+}
+
 void prg_conn_submit(struct prg_conn *c, struct prg_req *req) {
   int64_t now = 0;
   req->conn = c;
   req->in_tx = c->tx != PRG_TX_IDLE;
   req->submitting = true;
   if (req->due != PRG_NEVER) {
-    now = prg_now();
+    now = req->now != 0 ? req->now : prg_now();
     req->timeout = req->due > now ? req->due - now : 0;
   }
   if (is_dead(c)) {
     prg__req_end(req, NULL, refusal(c));
+  } else if (is_copying(c)) {
+    prg__req_end(req, NULL, copying_error());
   } else if (req->due <= now) {
     prg__req_end(req, NULL, prg__timeout_error(req, false));
   } else {
@@ -336,6 +353,7 @@ void prg_conn_submit(struct prg_conn *c, struct prg_req *req) {
     if (c->depth > 0) {
       c->fresh = true;
     } else if (can_start(c)) {
+      c->now = now;
       run_step(c, 0, false);
     }
     prg__req_submitted(req);
@@ -439,5 +457,12 @@ void prg_conn_tell_notice(struct prg_conn *c, const struct prg_error *notice) {
   c->notice = notice;
   tell(c, PRG_EV_NOTICE);
   c->notice = NULL;
+  settle(c, true);
+}
+
+void prg_conn_tell_notify(struct prg_conn *c, const struct prg_notify *notify) {
+  c->notify = notify;
+  tell(c, PRG_EV_NOTIFY);
+  c->notify = NULL;
   settle(c, true);
 }

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/hub.h"
 #include "base/list.h"
@@ -27,7 +28,7 @@
 #include "base/value.h"
 #include "driver/result.h"
 
-#define PRG_DRIVER_ABI 2u
+#define PRG_DRIVER_ABI 3u
 
 struct prg_conn;
 struct prg_driver;
@@ -55,10 +56,15 @@ enum prg_stmt_flag {
   PRG_STMT_VALUES = 1 << 9   /* INSERT … VALUES */
 };
 
+/* Of statements that are never in flight together with others. */
+#define PRG_STMT_ALONE                                                    \
+  (PRG_STMT_CONTROL | PRG_STMT_SESSION | PRG_STMT_TOUCH | PRG_STMT_COPY | \
+   PRG_STMT_MULTI | PRG_STMT_EMPTY | PRG_STMT_UTILITY)
+
 enum prg_lane { PRG_LANE_WRITE = 0, PRG_LANE_READ = 1, PRG_LANES = 2 };
 
 /* One SQL text in the form that the driver sends ($1 or ?1). Shared by every
-** connection and call that uses it; immutable but for `lane`. */
+** connection and call that uses it; immutable but for `lane` and `spent`. */
 struct prg_stmt {
   int refs;
   char *sql; /* owned; ends with a zero byte, contains none */
@@ -77,6 +83,9 @@ struct prg_stmt {
                   a zero byte after each. Statements of one text with different
                   types are two */
   size_t ntypes; /* bytes of it */
+  unsigned
+      spent; /* microseconds that the server takes for it, on the average of
+                     late; the pool's. 0: it has not been run */
 };
 
 /* Copies `sql`. NULL without memory. One reference. */
@@ -97,7 +106,9 @@ enum prg_req_kind {
                      outside a transaction; result: the sum of affected */
   PRG_REQ_SCRIPT, /* several statements, no parameters; a chain of results */
   PRG_REQ_PING,   /* a round trip */
-  PRG_REQ_RESET   /* back to the state after connecting, transaction included */
+  PRG_REQ_RESET,  /* back to the state after connecting, transaction included */
+  PRG_REQ_COPY_IN, /* PRG_F_COPY: rows or bytes from the owner; see prg_copy */
+  PRG_REQ_COPY_OUT /* the same to the owner: chunks as of a STREAM */
 };
 
 enum prg_req_state {
@@ -109,12 +120,41 @@ enum prg_req_state {
   PRG_REQ_DONE    /* finished; result or error is set; the owner's */
 };
 
+/*
+** What a COPY is about beyond its statement. COPY_IN: the request is PAUSED
+** whenever the driver wants more; then the owner appends to `out`, by the
+** driver's copy_row or byte by byte, and resumes it. While it is PAUSED the
+** server is listened to: when that refuses, the request is DONE and `done` is
+** called. Until a COPY has ended its connection takes nothing else.
+*/
+struct prg_copy {
+  bool
+      rows; /* IN: by copy_row, into the columns of `stmt`, which is a SELECT of
+                them. OUT: of `stmt`, a query. Else `stmt` is a COPY statement and
+                bytes are as it says */
+  char *sql; /* owned. IN, rows: "COPY … FROM STDIN" */
+  const char
+      *format; /* OUT: of the bytes of a query ("csv"); NULL: `stmt` says */
+  bool end;    /* IN: nothing follows what is in `out` */
+  bool fail;   /* IN: nothing of it is to stay */
+  struct prg_buf out; /* IN: to be sent; the driver empties it */
+  void *codec;        /* the driver's, by which rows are written; owned */
+  void (*free_codec)(void *codec);
+};
+
 struct prg_req {
   struct prg_link link; /* in the connection's list of its state */
   enum prg_req_kind kind;
   enum prg_req_state state;
   struct prg_conn *conn; /* from submit on */
   struct prg_stmt *stmt; /* owned reference; NULL for PING and RESET */
+
+  /* QUERY, STREAM, with PRG_F_PRELUDE: a statement without parameters and rows
+  ** (BEGIN, SAVEPOINT) that runs before `stmt` in the same round trip; when it
+  ** fails, `stmt` does not run, and the request ends with its error. Owned
+  ** reference, or NULL. */
+  struct prg_stmt *prelude;
+  bool begun; /* the driver's: the prelude has run */
 
   /* nsets * stmt->nparams values. Borrowed from the owner during
   ** prg_conn_submit only; driver.c copies them (prg_req_own_params) for a
@@ -130,15 +170,19 @@ struct prg_req {
       collect; /* BATCH, with PRG_F_COLLECT: the rows of all sets in one result,
                    in the order of the sets */
 
-  size_t max_rows; /* QUERY: deliver no more than this; 0: all. When there
+  struct prg_copy *copy; /* COPY_IN, COPY_OUT; owned */
+  size_t max_rows;       /* QUERY: deliver no more than this; 0: all. When there
                        are more rows, the result has `truncated` set, and
                        the rest is discarded behind the owner's back */
-  size_t chunk;    /* STREAM: rows of a delivery (default 500) */
-  bool tidy;       /* the owner undoes what the statement leaves in the session:
+  size_t chunk;          /* STREAM: rows of a delivery (default 500) */
+  bool tidy;   /* the owner undoes what the statement leaves in the session:
                        it does not make the connection `touched` */
-  bool in_tx;      /* set at submit: conn->tx was not PRG_TX_IDLE */
-  int64_t due;     /* deadline; PRG_NEVER: none. A paused stream has none:
+  bool in_tx;  /* set at submit: conn->tx was not PRG_TX_IDLE */
+  bool share;  /* QUERY: it may be in flight together with its neighbours, if
+                      the driver has nothing against it */
+  int64_t due; /* deadline; PRG_NEVER: none. A paused stream has none:
                        the owner may set a new one before prg_req_resume */
+  int64_t now; /* what prg_now() said when `due` was set; 0: submit asks */
 
   struct prg_result *result; /* owned: the answer, or a stream's chunk */
   bool more;                 /* STREAM: further chunks follow */
@@ -166,6 +210,13 @@ struct prg_req {
 
 /* NULL without memory. Takes a reference on `stmt`. */
 struct prg_req *prg_req_new(enum prg_req_kind kind, struct prg_stmt *stmt);
+/* The same for a COPY; `copy` is there, all zero. */
+struct prg_req *prg_req_new_copy(enum prg_req_kind kind, struct prg_stmt *stmt);
+/* Does it come, or go, in pieces, and is PAUSED between them? */
+static inline bool prg_req_is_stream(const struct prg_req *req) {
+  return req->kind == PRG_REQ_STREAM || req->kind == PRG_REQ_COPY_IN ||
+         req->kind == PRG_REQ_COPY_OUT;
+}
 /* Copies the parameters into the request. PRG_ERR: no memory. */
 int prg_req_own_params(struct prg_req *req) PRG_MUSTCHECK;
 /* Gives values their own copies of what they point to, in `a`. PRG_ERR: no
@@ -198,7 +249,14 @@ enum prg_event {
   PRG_EV_OPENED,  /* CONNECTING became READY */
   PRG_EV_BROKEN,  /* became BROKEN, after every request was told */
   PRG_EV_DRAINED, /* nothing is queued or in flight any more */
-  PRG_EV_NOTICE   /* conn->notice is set during the call */
+  PRG_EV_NOTICE,  /* conn->notice is set during the call */
+  PRG_EV_NOTIFY   /* conn->notify is set during the call (PRG_F_NOTIFY) */
+};
+
+/* What somebody has told those who listen. */
+struct prg_notify {
+  struct prg_text channel, payload; /* each with a zero byte behind it */
+  int64_t pid;                      /* whose session it was */
 };
 
 /* What a driver wants to wait for when its step returns. */
@@ -222,9 +280,14 @@ struct prg_conn {
   struct prg_list sent;    /* SENT and PAUSED */
   struct prg_list paused;  /* PAUSED, with PRG_F_INTERLEAVE */
   struct prg_error *error; /* why it is BROKEN; owned */
-  const struct prg_error *notice; /* during PRG_EV_NOTICE */
-  long pid;                       /* getpid() of the process that opened it */
+  const struct prg_error *notice;  /* during PRG_EV_NOTICE; of kind usage when
+                                      it is not of the server: `code` notices
+                                      were dropped */
+  const struct prg_notify *notify; /* during PRG_EV_NOTIFY */
+  long pid;                        /* getpid() of the process that opened it */
   int64_t backend; /* the server's id of the session, 0 when none */
+  size_t pipeline; /* READY: so many requests may be in flight; 0, 1: one */
+  int64_t trip; /* how long a round trip took when it was opened; 0: unknown */
 
   /* The owner's; set before connect. Never calls Lua. May close the
   ** connection, which is freed only when no driver code is on the stack. */
@@ -240,6 +303,7 @@ struct prg_conn {
   int depth;                     /* nesting of step(): freed at 0 */
   bool again;                    /* step asked for while stepping */
   bool fresh;                    /* submitted while stepping, not yet taken */
+  int64_t now; /* during a step that a submit makes: the time; 0: not read */
   bool drained_told;
   bool closing;  /* prg_conn_close was called */
   bool finished; /* driver->fini was called */
@@ -255,8 +319,12 @@ enum prg_feature {
   PRG_F_LAST_ID = 1 << 5,     /* results carry last_id */
   PRG_F_CURSOR_HOLD = 1 << 6, /* DECLARE … WITH HOLD outside a transaction */
   PRG_F_COLLECT = 1 << 7,     /* prg_req.collect */
-  PRG_F_REOPEN = 1 << 8       /* a child process may forget the connections of
+  PRG_F_REOPEN = 1 << 8,      /* a child process may forget the connections of
                                  its parent and open its own instead */
+  PRG_F_PRELUDE = 1 << 9,     /* prg_req.prelude */
+  PRG_F_COPY = 1 << 10,       /* COPY_IN and COPY_OUT */
+  PRG_F_NOTIFY = 1 << 11      /* LISTEN, and PRG_EV_NOTIFY: at any time, in the
+                             order of the server, none left out */
 };
 
 /* What a handle is opened with: URL and options merged and checked. */
@@ -264,7 +332,8 @@ struct prg_config {
   struct prg_url url;      /* params: only what the driver knows (see check) */
   int64_t connect_timeout; /* microseconds */
   size_t statement_cache;  /* statements per connection; 0: none */
-  char *application_name;  /* or NULL */
+  int pipeline; /* requests in flight on a connection; -1: as the driver sees fit */
+  char *application_name; /* or NULL */
   /* results of driver->check */
   int lanes;        /* 1, or 2 with PRG_F_LANES */
   size_t max_conns; /* hard limit of the database in question (1 for :memory:);
@@ -303,6 +372,12 @@ struct prg_driver {
   /* The time of a request in flight is over. What it was waiting for, when that
   ** says more than `timeout`; NULL: nothing. A driver may leave this out. */
   struct prg_error *(*overdue)(struct prg_conn *c, struct prg_req *req);
+  /* COPY_IN of rows, PAUSED: appends a row, which has as many cells as the
+  ** statement has columns, to copy->out. PRG_ERR: *err is of kind usage or
+  ** resource, its `column` says which cell, and nothing was appended. With
+  ** PRG_F_COPY only. */
+  int (*copy_row)(struct prg_req *req, const struct prg_value *cells,
+                  struct prg_error **err);
   /* READY and drained: does the session look as after connecting, as far as
   ** can be told without a round trip? NULL: yes, or a reason. */
   const char *(*unclean)(struct prg_conn *c);
@@ -360,6 +435,7 @@ void prg_conn_fail(struct prg_conn *c, struct prg_error *error);
 ** never stepped, and is closed without a word to the server. */
 bool prg_conn_is_forked(const struct prg_conn *c);
 void prg_conn_tell_notice(struct prg_conn *c, const struct prg_error *notice);
+void prg_conn_tell_notify(struct prg_conn *c, const struct prg_notify *notify);
 
 /* ---- finding drivers ---------------------------------------------------- */
 

@@ -173,10 +173,20 @@ static struct prg_list *list_of(struct prg_req *req) {
   return &c->sent; /* also a ghost that is DONE for its owner */
 }
 
+static void free_copy(struct prg_copy *copy) {
+  if (copy == NULL) return;
+  if (copy->codec != NULL) copy->free_codec(copy->codec);
+  prg_buf_fini(&copy->out);
+  prg_free(copy->sql);
+  prg_free(copy);
+}
+
 static void destroy(struct prg_req *req) {
+  free_copy(req->copy);
   prg_result_free(req->result);
   prg_error_unref(req->error);
   prg_stmt_unref(req->stmt);
+  prg_stmt_unref(req->prelude);
   prg_arena_fini(&req->arena);
   prg_free(req);
 }
@@ -231,6 +241,19 @@ struct prg_req *prg_req_new(enum prg_req_kind kind, struct prg_stmt *stmt) {
   return req;
 }
 
+struct prg_req *prg_req_new_copy(enum prg_req_kind kind,
+                                 struct prg_stmt *stmt) {
+  struct prg_req *req = prg_req_new(kind, stmt);
+  if (req == NULL) return NULL;
+  req->copy = prg_calloc(1, sizeof *req->copy);
+  if (req->copy == NULL) {
+    destroy(req);
+    return NULL;
+  }
+  prg_buf_init(&req->copy->out, 0);
+  return req;
+}
+
 void prg__req_end(struct prg_req *req, struct prg_result *result,
                   struct prg_error *error) {
   struct prg_conn *c = req->conn;
@@ -267,7 +290,7 @@ void prg__req_deliver(struct prg_req *req, struct prg_result *chunk) {
   prg_timer_clear(c->hub, &req->timer);
   if (req->ghost) {
     prg_result_free(chunk);
-  } else if (req->kind != PRG_REQ_STREAM) {
+  } else if (!prg_req_is_stream(req)) {
     req->ghost = req->told = true;
     answer(req, chunk, NULL);
   } else {

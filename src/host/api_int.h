@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/list.h"
 #include "bind/bind.h"
+#include "host/blocks.h"
 #include "host/perigee.h"
 
 /* ---- values (value.c) ----------------------------------------------------- */
@@ -74,6 +75,7 @@ struct perigee {
   const void *thread; /* which one it belongs to */
   long pid;
   /* limits */
+  struct prg_blocks blocks;
   size_t used, limit;     /* bytes of Lua's; 0: no limit */
   size_t spare;           /* that is allowed beyond it for a while */
   bool starved;           /* the limit was hit in this turn */

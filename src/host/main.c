@@ -1,14 +1,40 @@
 /* The program perigee: Lua 5.4 with Perigee in it. What it does with its
 ** arguments is in lua/perigee/cli. */
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <lauxlib.h>
 #include <lualib.h>
 
+#include "host/blocks.h"
 #include "host/modules.h"
 #include "host/runner.h"
 
 enum { EXIT_BROKEN = 9 };
+
+static struct prg_blocks blocks;
+
+static void *allocate(void *data, void *p, size_t had, size_t wanted) {
+  return prg_blocks_resize(data, p, p == NULL ? 0 : had, wanted);
+}
+
+/* As luaL_newstate has it: warnings are off until warn("@on"). */
+static void on_warning(void *data, const char *text, int more) {
+  static bool on, inside;
+  (void)data;
+  if (!inside && !more && text[0] == '@') {
+    if (strcmp(text, "@on") == 0) on = true;
+    if (strcmp(text, "@off") == 0) on = false;
+    return;
+  }
+  if (on) {
+    fprintf(stderr, "%s%s%s", inside ? "" : "Lua warning: ", text,
+            more ? "" : "\n");
+    fflush(stderr);
+  }
+  inside = more != 0;
+}
 
 static int add_traceback(lua_State *L) {
   const char *message = luaL_tolstring(L, 1, NULL);
@@ -41,11 +67,12 @@ static int pmain(lua_State *L) {
 int main(int argc, char **argv) {
   lua_State *L;
   int status;
-  L = luaL_newstate();
+  L = lua_newstate(allocate, &blocks);
   if (L == NULL) {
     fputs("perigee: not enough memory\n", stderr);
     return EXIT_BROKEN;
   }
+  lua_setwarnf(L, on_warning, NULL);
   lua_pushcfunction(L, add_traceback);
   lua_pushcfunction(L, pmain);
   lua_pushinteger(L, argc);
@@ -57,5 +84,6 @@ int main(int argc, char **argv) {
     status = EXIT_BROKEN;
   }
   lua_close(L);
+  prg_blocks_fini(&blocks);
   return status;
 }

@@ -142,16 +142,14 @@ static void *allocate(void *data, void *p, size_t old, size_t wanted) {
   perigee *rt = data;
   size_t had = p == NULL ? 0 : old; /* without a block `old` is a type */
   size_t limit = rt->limit + rt->spare;
-  void *q = NULL;
+  void *q;
   if (wanted > had && rt->limit > 0 &&
       (rt->used > limit || wanted - had > limit - rt->used)) {
     rt->starved = true;
     return NULL;
   }
-  if (wanted == 0)
-    prg_free(p);
-  else if ((q = prg_realloc(p, wanted)) == NULL)
-    return NULL;
+  q = prg_blocks_resize(&rt->blocks, p, had, wanted);
+  if (q == NULL && wanted > 0) return NULL;
   rt->used = rt->used - had + wanted;
   return q;
 }
@@ -337,6 +335,7 @@ static void close_lua(perigee *rt) {
   lua_sethook(L, NULL, 0, 0);
   rt->stepping = true; /* finalizers may call the program */
   lua_close(L);
+  prg_blocks_fini(&rt->blocks);
   rt->stepping = false;
   rt->state = NULL;
 }

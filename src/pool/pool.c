@@ -1,10 +1,9 @@
-#include "pool/pool.h"
+#include "pool/pool_int.h"
 
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/process.h"
 
@@ -17,53 +16,10 @@
 ** is not an error of every call in the meantime. */
 #define CONNECT_GRACE (500 * PRG_MS)
 
-struct lane {
-  struct prg_list idle;    /* newest last */
-  struct prg_list waiters; /* oldest first */
-  size_t size;             /* slots of the lane, in any state */
-  size_t max;
-  struct prg_slot *connecting; /* the one attempt, or NULL */
-  int64_t backoff;             /* 0: the last attempt was good */
-  struct prg_timer retry;
-  struct prg_error *failure; /* of the last attempt */
-  struct prg_pool *pool;
-};
-
-struct prg_pool {
-  struct prg_hub *hub;
-  const struct prg_driver *driver;
-  struct prg_config *config;
-  void (*free_config)(struct prg_config *);
-  void *shared;
-  struct prg_pool_options opts;
-  struct lane lanes[PRG_LANES];
-  int nlanes;
-  /* every slot that is not idle, by state */
-  struct prg_list lists[PRG_SLOT_STATES];
-  unsigned generation;
-  uint64_t seed; /* jitter */
-  long pid;
-  bool closing;
-  bool orphaned;
-  struct prg_borrow *asking; /* inside its prg_pool_acquire */
-  struct prg_timer janitor;
-  struct prg_timer close_timer;
-  struct prg_post close_post;
-  void (*close_done)(void *ud);
-  void *close_ud;
-  void (*notice)(const struct prg_error *n, void *ud);
-  void *notice_ud;
-  struct prg_pool_stats count;
-};
-
 static void serve(struct lane *l);
 static void grow(struct lane *l);
 
 /* ---- small things ------------------------------------------------------- */
-
-static struct lane *lane_of(struct prg_pool *p, enum prg_lane lane) {
-  return &p->lanes[p->nlanes == 1 ? PRG_LANE_WRITE : lane];
-}
 
 static uint64_t next_random(struct prg_pool *p) {
   p->seed ^= p->seed << 13;
@@ -83,49 +39,26 @@ static int64_t after(int64_t now, int64_t span) {
   return span >= PRG_NEVER - now ? PRG_NEVER : now + span;
 }
 
-static struct prg_list *list_of(struct prg_slot *s) {
-  if (s->state == PRG_SLOT_IDLE) return &lane_of(s->pool, s->lane)->idle;
-  return &s->pool->lists[s->state];
-}
-
-/* The only place where a slot changes its state. */
-static void set_state(struct prg_slot *s, enum prg_slot_state state) {
-  if (prg_link_linked(&s->link)) prg_list_remove(list_of(s), &s->link);
-  s->state = state;
-  prg_list_push_back(list_of(s), &s->link);
-}
-
 static void set_state_now(struct prg_slot *s, enum prg_slot_state state) {
-  set_state(s, state);
+  prg__slot_set_state(s, state);
   s->since = prg_now();
 }
 
 /* ---- the end of a slot -------------------------------------------------- */
-
-static void close_finished(struct prg_post *post) {
-  struct prg_pool *p = PRG_CONTAINER(post, struct prg_pool, close_post);
-  void (*done)(void *) = p->close_done;
-  p->close_done = NULL;
-  prg_timer_clear(p->hub, &p->close_timer);
-  if (done != NULL) done(p->close_ud);
-}
-
-static size_t total_size(const struct prg_pool *p) {
-  return p->lanes[0].size + p->lanes[1].size;
-}
 
 static void forget_borrower(struct prg_slot *s) {
   prg_free((void *)(uintptr_t)s->where);
   s->where = NULL;
   s->holder = NULL;
   s->leased = s->blocked = false;
+  if (s->counted) s->pool->leases--;
+  s->counted = false;
 }
 
-/* Closes the connection and frees the slot, whatever its state. */
-static void destroy(struct prg_slot *s, const char *reason) {
+void prg__slot_destroy(struct prg_slot *s, const char *reason) {
   struct prg_pool *p = s->pool;
-  struct lane *l = lane_of(p, s->lane);
-  if (prg_link_linked(&s->link)) prg_list_remove(list_of(s), &s->link);
+  struct lane *l = prg__lane_of(p, s->lane);
+  if (prg_link_linked(&s->link)) prg_list_remove(prg__slot_list(s), &s->link);
   prg_timer_clear(p->hub, &s->timer);
   if (s->req != NULL) prg_req_free(s->req);
   if (l->connecting == s) l->connecting = NULL;
@@ -134,11 +67,8 @@ static void destroy(struct prg_slot *s, const char *reason) {
   if (s->state != PRG_SLOT_LOST) l->size--;
   prg_free(s);
   p->count.closed++;
-  if (p->closing && total_size(p) == 0) prg_hub_post(p->hub, &p->close_post);
-}
-
-static bool retired(const struct prg_slot *s, int64_t now) {
-  return s->generation != s->pool->generation || now >= s->retire_at;
+  if (p->closing && prg__pool_size(p) == 0)
+    prg_hub_post(p->hub, &p->close_post);
 }
 
 /* ---- waiters ------------------------------------------------------------ */
@@ -154,31 +84,70 @@ static void mark_blocked(struct prg_pool *p, const void *holder, bool on) {
   }
 }
 
-static void stop_waiting(struct prg_pool *p, struct prg_borrow *b) {
+struct prg_borrow *prg__lane_first(struct lane *l) {
+  struct prg_link *k = prg_list_first(&l->waiters);
+  struct prg_link *j = prg_list_first(&l->sharers);
+  struct prg_borrow *b, *c;
+  if (k == NULL) k = j;
+  if (k == NULL) return NULL;
+  b = PRG_CONTAINER(k, struct prg_borrow, link);
+  if (j == NULL) return b;
+  c = PRG_CONTAINER(j, struct prg_borrow, link);
+  return c->ticket < b->ticket ? c : b;
+}
+
+static struct prg_list *queue_of(struct lane *l, const struct prg_borrow *b) {
+  return b->shared ? &l->sharers : &l->waiters;
+}
+
+void prg__borrow_stop(struct prg_pool *p, struct prg_borrow *b) {
   int64_t waited = prg_now() - b->since;
-  prg_list_remove(&lane_of(p, b->lane)->waiters, &b->link);
+  prg_list_remove(queue_of(prg__lane_of(p, b->lane), b), &b->link);
   prg_timer_clear(p->hub, &b->timer);
   mark_blocked(p, b->holder, false);
   p->count.wait_total += waited;
   if (waited > p->count.wait_max) p->count.wait_max = waited;
 }
 
-/* Takes over `error`. */
-static void refuse(struct prg_pool *p, struct prg_borrow *b,
-                   struct prg_error *error) {
-  stop_waiting(p, b);
+void prg__borrow_refuse(struct prg_pool *p, struct prg_borrow *b,
+                        struct prg_error *error) {
+  prg__borrow_stop(p, b);
   b->error = error;
   if (b != p->asking) b->done(b);
 }
 
+/* Lends one that nobody has. */
 static void lend(struct prg_slot *s, struct prg_borrow *b) {
-  set_state(s, PRG_SLOT_BUSY);
-  s->since = b->since;
-  s->holder = b->holder;
-  s->leased = b->leased;
-  s->where = b->where != NULL ? prg_strdup(b->where) : NULL;
+  if (b->shared) b->shared = prg__slot_can_share(s);
+  prg__slot_set_state(s, b->shared ? PRG_SLOT_SHARED : PRG_SLOT_BUSY);
+  s->since = s->since_head = b->since;
+  s->nshared = b->shared;
+  s->nlocks = b->shared && b->locks;
+  s->reserved = false;
+  if (!b->shared) {
+    s->holder = b->holder;
+    s->leased = s->counted = b->leased;
+    s->pool->leases += b->leased;
+    s->where = b->where != NULL ? prg_strdup(b->where) : NULL;
+  }
+  b->alone = true;
   b->slot = s;
   s->pool->count.acquired++;
+}
+
+/* One that others have, too. More connections are opened meanwhile. */
+static void join(struct prg_slot *s, struct prg_borrow *b) {
+  struct lane *l = prg__lane_of(s->pool, s->lane);
+  s->nshared++;
+  s->nlocks += b->locks;
+  b->alone = false;
+  b->slot = s;
+  s->pool->count.acquired++;
+  s->pool->count.pipelined++;
+  if (l->size < l->max && l->connecting == NULL) {
+    l->crowded = true;
+    grow(l);
+  }
 }
 
 static struct prg_error *timeout_error(struct prg_pool *p, struct lane *l,
@@ -197,7 +166,7 @@ static struct prg_error *timeout_error(struct prg_pool *p, struct lane *l,
     e = prg_error_new(PRG_K_TIMEOUT,
                       "no connection within %.3g s: all %zu of the pool are "
                       "in use, %zu callers wait",
-                      waited, l->size, l->waiters.count);
+                      waited, l->size, prg__lane_waiting(l));
   if (l->failure != NULL && e != prg_error_oom())
     e->cause = prg_error_ref(l->failure);
   if (holders.len > 0 && !holders.failed)
@@ -209,23 +178,31 @@ static struct prg_error *timeout_error(struct prg_pool *p, struct lane *l,
   return e;
 }
 
+/* One who waited has gone: what was kept for him is for sharers again. */
+static void reopen(struct lane *l) {
+  if (!l->reserving) return;
+  prg__share_balance(l, prg_now());
+  serve(l);
+}
+
 static void on_wait_over(struct prg_timer *t) {
   struct prg_borrow *b = PRG_CONTAINER(t, struct prg_borrow, timer);
   struct prg_pool *p = b->owner;
-  struct lane *l = lane_of(p, b->lane);
+  struct lane *l = prg__lane_of(p, b->lane);
   p->count.timeouts++;
-  refuse(p, b, timeout_error(p, l, b));
+  prg__borrow_refuse(p, b, timeout_error(p, l, b));
+  reopen(l);
 }
 
 /* ---- checking and lending ----------------------------------------------- */
 
 static void finish_check(struct prg_slot *s, bool alive) {
-  struct lane *l = lane_of(s->pool, s->lane);
+  struct lane *l = prg__lane_of(s->pool, s->lane);
   prg_timer_clear(s->pool->hub, &s->timer);
   prg_req_free(s->req);
   s->req = NULL;
   if (!alive) {
-    destroy(s, "did not answer a ping after idling");
+    prg__slot_destroy(s, "did not answer a ping after idling");
     grow(l);
     return;
   }
@@ -247,7 +224,7 @@ static void start_check(struct prg_slot *s) {
   set_state_now(s, PRG_SLOT_CHECKING);
   s->req = prg_req_new(PRG_REQ_PING, NULL);
   if (s->req == NULL) {
-    destroy(s, "no memory for a ping");
+    prg__slot_destroy(s, "no memory for a ping");
     return;
   }
   s->req->done = on_ping_done;
@@ -263,7 +240,7 @@ static void start_check(struct prg_slot *s) {
     if (alive)
       set_state_now(s, PRG_SLOT_IDLE);
     else
-      destroy(s, "did not answer a ping after idling");
+      prg__slot_destroy(s, "did not answer a ping after idling");
   }
 }
 
@@ -279,7 +256,7 @@ static bool has_news(const struct prg_slot *s, int64_t now) {
 static bool is_alive(struct prg_slot *s) {
   prg_conn_step(s->conn, PRG_READ); /* tells of a failure in the next turn */
   if (s->conn->error == NULL) return true;
-  destroy(s, "broke while idle");
+  prg__slot_destroy(s, "broke while idle");
   return false;
 }
 
@@ -289,8 +266,8 @@ static struct prg_slot *take_idle(struct lane *l, int64_t now) {
   struct prg_link *k = prg_list_last(&l->idle);
   while (k != NULL) {
     struct prg_slot *s = PRG_CONTAINER(k, struct prg_slot, link);
-    if (retired(s, now)) {
-      destroy(s, "end of its lifetime");
+    if (prg__slot_retired(s, now)) {
+      prg__slot_destroy(s, "end of its lifetime");
     } else if (now - s->since > l->pool->opts.check_after) {
       start_check(s);
       /* An embedded database answers at once: then it is idle anew. */
@@ -302,19 +279,31 @@ static struct prg_slot *take_idle(struct lane *l, int64_t now) {
   return NULL;
 }
 
-/* Hands idle connections to waiters, first come first served. */
-static void serve(struct lane *l) {
-  struct prg_link *k;
-  while ((k = prg_list_first(&l->waiters)) != NULL) {
-    struct prg_borrow *b = PRG_CONTAINER(k, struct prg_borrow, link);
-    struct prg_slot *s = l->idle.count > 0 ? take_idle(l, prg_now()) : NULL;
-    if (s == NULL) break;
-    if (prg_list_first(&l->waiters) != k) continue; /* served meanwhile */
-    stop_waiting(l->pool, b);
-    b->since = prg_now(); /* of the slot: how long it is held */
+static void hand_over(struct prg_slot *s, struct prg_borrow *b) {
+  struct prg_pool *p = s->pool;
+  prg__borrow_stop(p, b);
+  b->since = prg_now(); /* of the slot: how long it is held */
+  if (s->state == PRG_SLOT_SHARED)
+    join(s, b);
+  else
     lend(s, b);
-    if (b != l->pool->asking) b->done(b);
+  if (b != p->asking) b->done(b);
+}
+
+/* Hands idle connections to those who wait, first come first served, and places on
+** shared ones. */
+static void serve(struct lane *l) {
+  struct prg_borrow *b;
+  struct prg_slot *s;
+  while ((b = prg__lane_first(l)) != NULL) {
+    s = l->idle.count > 0 ? take_idle(l, prg_now()) : NULL;
+    if (s == NULL) break;
+    if (prg__lane_first(l) == b) hand_over(s, b); /* else served meanwhile */
   }
+  while (l->sharers.count > 0 && (s = prg__share_find(l, prg_now())) != NULL)
+    hand_over(
+        s, PRG_CONTAINER(prg_list_first(&l->sharers), struct prg_borrow, link));
+  if (l->waiters.count > 0 || l->reserving) prg__share_balance(l, prg_now());
   grow(l);
 }
 
@@ -337,19 +326,17 @@ static bool is_server_busy(const struct prg_error *e) {
 static void tell_failure(struct lane *l) {
   struct prg_error *e = l->failure;
   int64_t now = prg_now();
-  struct prg_link *k = prg_list_first(&l->waiters);
+  struct prg_borrow *b;
   bool fatal = !is_transient(e);
   if (!fatal && is_server_busy(e)) return;
-  while (k != NULL) {
-    struct prg_borrow *b = PRG_CONTAINER(k, struct prg_borrow, link);
+  while ((b = prg__lane_first(l)) != NULL) {
     if (!fatal && now - b->since < CONNECT_GRACE) break;
     prg_error_ref(e);
-    refuse(l->pool, b, e);
-    k = prg_list_first(&l->waiters);
+    prg__borrow_refuse(l->pool, b, e);
   }
 }
 
-static void set_failure(struct lane *l, struct prg_error *e) {
+void prg__lane_set_failure(struct lane *l, struct prg_error *e) {
   prg_error_unref(l->failure);
   l->failure = e;
 }
@@ -357,22 +344,21 @@ static void set_failure(struct lane *l, struct prg_error *e) {
 /* `wait`, or less: the last attempt before the first waiter learns that it
 ** failed is made then, and not long after. */
 static int64_t until_grace_ends(struct lane *l, int64_t wait) {
-  struct prg_link *k = prg_list_first(&l->waiters);
+  const struct prg_borrow *b = prg__lane_first(l);
   int64_t left;
-  if (k == NULL) return wait;
-  left = PRG_CONTAINER(k, struct prg_borrow, link)->since + CONNECT_GRACE -
-         prg_now();
+  if (b == NULL) return wait;
+  left = b->since + CONNECT_GRACE - prg_now();
   return left > 0 && left < wait ? left : wait;
 }
 
 /* Takes over `e`. The slot is destroyed. */
 static void attempt_failed(struct prg_slot *s, struct prg_error *e) {
   struct prg_pool *p = s->pool;
-  struct lane *l = lane_of(p, s->lane);
+  struct lane *l = prg__lane_of(p, s->lane);
   int64_t wait;
   p->count.failures++;
-  destroy(s, "could not be opened");
-  set_failure(l, e);
+  prg__slot_destroy(s, "could not be opened");
+  prg__lane_set_failure(l, e);
   l->backoff = l->backoff == 0 ? BACKOFF_FIRST : l->backoff * 2;
   if (l->backoff > BACKOFF_MAX) l->backoff = BACKOFF_MAX;
   wait = l->backoff / 2 + (int64_t)(next_random(p) % (uint64_t)l->backoff) / 2;
@@ -381,15 +367,15 @@ static void attempt_failed(struct prg_slot *s, struct prg_error *e) {
   tell_failure(l);
 }
 
-static void on_retry(struct prg_timer *t) {
+void prg__lane_on_retry(struct prg_timer *t) {
   grow(PRG_CONTAINER(t, struct lane, retry));
 }
 
 static void slot_ready(struct prg_slot *s) {
-  struct lane *l = lane_of(s->pool, s->lane);
+  struct lane *l = prg__lane_of(s->pool, s->lane);
   if (l->connecting == s) l->connecting = NULL;
   l->backoff = 0;
-  set_failure(l, NULL);
+  prg__lane_set_failure(l, NULL);
   prg_timer_clear(s->pool->hub, &l->retry);
   set_state_now(s, PRG_SLOT_IDLE);
   serve(l);
@@ -399,10 +385,11 @@ static void opened(struct prg_slot *s) {
   struct prg_pool *p = s->pool;
   p->count.created++;
   if (p->closing) {
-    destroy(s, "the pool was closed");
+    prg__slot_destroy(s, "the pool was closed");
     return;
   }
   s->fresh = true;
+  s->trip = s->conn->trip;
   slot_ready(s);
 }
 
@@ -411,18 +398,19 @@ static void after_cleaning(struct prg_slot *s);
 /* A connection broke. What that means depends on who had it. */
 static void broken(struct prg_slot *s) {
   struct prg_conn *c = s->conn;
-  struct lane *l = lane_of(s->pool, s->lane);
+  struct lane *l = prg__lane_of(s->pool, s->lane);
   switch (s->state) {
     case PRG_SLOT_CONNECTING:
       attempt_failed(
           s, c->error != NULL ? prg_error_ref(c->error) : prg_error_oom());
       break;
-    case PRG_SLOT_BUSY: /* its borrower was told and will return it */
+    case PRG_SLOT_BUSY: /* its borrowers were told and will return it */
+    case PRG_SLOT_SHARED:
       break;
     default:
       /* Inside its own submit, start_check or start_reset sees the error. */
       if (s->req != NULL && s->req->submitting) return;
-      destroy(s, "broke while idle");
+      prg__slot_destroy(s, "broke while idle");
       grow(l);
   }
 }
@@ -442,6 +430,8 @@ static void on_conn_event(struct prg_conn *c, enum prg_event ev) {
     case PRG_EV_NOTICE:
       if (s->pool->notice != NULL)
         s->pool->notice(c->notice, s->pool->notice_ud);
+      break;
+    case PRG_EV_NOTIFY: /* listeners have a connection of their own */
       break;
   }
 }
@@ -473,9 +463,9 @@ static struct prg_slot *new_slot(struct lane *l) {
 static bool wants_more(const struct lane *l) {
   size_t idle = l->idle.count;
   if (l->size >= l->max) return false;
-  if (l->waiters.count > idle) return true;
+  if (l->crowded || prg__lane_waiting(l) > idle) return true;
   return l == &l->pool->lanes[0] && l->size < l->pool->opts.min_size &&
-         l->pool->count.acquired + l->waiters.count > 0;
+         l->pool->count.acquired + prg__lane_waiting(l) > 0;
 }
 
 /* Opens one more connection when one is wanted and none is being opened. */
@@ -485,9 +475,10 @@ static void grow(struct lane *l) {
   if (p->closing || l->connecting != NULL || prg_timer_is_set(&l->retry) ||
       !wants_more(l) || prg_pool_is_forked(p))
     return;
+  l->crowded = false;
   s = new_slot(l);
   if (s == NULL) {
-    set_failure(l, prg_error_oom());
+    prg__lane_set_failure(l, prg_error_oom());
     prg_timer_set(p->hub, &l->retry, prg_now() + BACKOFF_MAX / 50);
     tell_failure(l);
     return;
@@ -536,7 +527,7 @@ static bool would_deadlock(struct prg_pool *p, struct lane *l,
     return false;
   for (k = prg_list_first(busy); k != NULL; k = prg_list_next(busy, k)) {
     struct prg_slot *s = PRG_CONTAINER(k, struct prg_slot, link);
-    if (lane_of(p, s->lane) != l) continue;
+    if (prg__lane_of(p, s->lane) != l) continue;
     if (!s->leased || !(s->blocked || s->holder == b->holder)) return false;
     stuck++;
   }
@@ -549,17 +540,19 @@ static int deny(struct prg_borrow *b, struct prg_error *e) {
 }
 
 static int enqueue(struct prg_pool *p, struct lane *l, struct prg_borrow *b) {
-  if (p->opts.max_waiting > 0 && l->waiters.count >= p->opts.max_waiting)
+  if (p->opts.max_waiting > 0 && prg__lane_waiting(l) >= p->opts.max_waiting)
     return deny(b, prg_error_new(PRG_K_RESOURCE,
                                  "%zu callers wait for a connection already "
                                  "(max_waiting)",
-                                 l->waiters.count));
+                                 prg__lane_waiting(l)));
   if (would_deadlock(p, l, b)) return deny(b, self_wait_error(p, l, b));
   b->owner = p;
   b->timer.fn = on_wait_over;
   if (b->due != PRG_NEVER) prg_timer_set(p->hub, &b->timer, b->due);
-  prg_list_push_back(&l->waiters, &b->link);
+  b->ticket = l->tickets++;
+  prg_list_push_back(queue_of(l, b), &b->link);
   mark_blocked(p, b->holder, true);
+  if (!b->shared) prg__share_balance(l, b->since);
   p->asking = b;
   grow(l);
   p->asking = NULL;
@@ -568,9 +561,10 @@ static int enqueue(struct prg_pool *p, struct lane *l, struct prg_borrow *b) {
 }
 
 int prg_pool_acquire(struct prg_pool *p, struct prg_borrow *b) {
-  struct lane *l = lane_of(p, b->lane);
+  struct lane *l = prg__lane_of(p, b->lane);
   struct prg_slot *s;
   b->slot = NULL;
+  b->shared = false;
   b->error = NULL;
   memset(&b->link, 0, sizeof b->link);
   memset(&b->timer, 0, sizeof b->timer);
@@ -582,33 +576,41 @@ int prg_pool_acquire(struct prg_pool *p, struct prg_borrow *b) {
                                  "this handle was used before a fork; open "
                                  "one in the child process"));
   b->since = prg_now();
-  if (l->waiters.count == 0 && (s = take_idle(l, b->since)) != NULL) {
+  b->shared = prg__borrow_joins(b);
+  if (prg__lane_waiting(l) == 0 && (s = take_idle(l, b->since)) != NULL) {
     lend(s, b);
+    return PRG_OK;
+  }
+  if (b->shared && l->sharers.count == 0 &&
+      (s = prg__share_find(l, b->since)) != NULL) {
+    join(s, b);
     return PRG_OK;
   }
   return enqueue(p, l, b);
 }
 
 bool prg_pool_is_leased_out(struct prg_pool *p, enum prg_lane lane) {
-  struct lane *l = lane_of(p, lane);
+  struct lane *l = prg__lane_of(p, lane);
   struct prg_list *busy = &p->lists[PRG_SLOT_BUSY];
   struct prg_link *k;
   if (l->size < l->max) return false;
   for (k = prg_list_first(busy); k != NULL; k = prg_list_next(busy, k)) {
     struct prg_slot *s = PRG_CONTAINER(k, struct prg_slot, link);
-    if (s->leased && lane_of(p, s->lane) == l) return true;
+    if (s->leased && prg__lane_of(p, s->lane) == l) return true;
   }
   return false;
 }
 
 void prg_pool_forget(struct prg_pool *p, struct prg_borrow *b) {
   if (prg_link_linked(&b->link)) {
-    stop_waiting(p, b);
+    struct lane *l = prg__lane_of(p, b->lane);
+    prg__borrow_stop(p, b);
     p->count.abandoned++;
+    reopen(l);
   } else if (b->slot != NULL) {
     struct prg_slot *s = b->slot;
     b->slot = NULL;
-    prg_pool_release(s);
+    prg_pool_leave(s, b, false);
   }
   prg_error_unref(b->error);
   b->error = NULL;
@@ -618,8 +620,8 @@ void prg_pool_forget(struct prg_pool *p, struct prg_borrow *b) {
 
 static void on_clean_late(struct prg_timer *t) {
   struct prg_slot *s = PRG_CONTAINER(t, struct prg_slot, timer);
-  struct lane *l = lane_of(s->pool, s->lane);
-  destroy(s, "was not clean within 5 s of its return");
+  struct lane *l = prg__lane_of(s->pool, s->lane);
+  prg__slot_destroy(s, "was not clean within 5 s of its return");
   grow(l);
 }
 
@@ -632,10 +634,11 @@ static void on_reset_done(struct prg_req *req) {
     s->fresh = true;
     prg_timer_clear(s->pool->hub, &s->timer);
     set_state_now(s, PRG_SLOT_IDLE);
-    serve(lane_of(s->pool, s->lane));
+    serve(prg__lane_of(s->pool, s->lane));
   } else {
-    struct lane *l = lane_of(s->pool, s->lane);
-    destroy(s, s->pool->closing ? "the pool was closed" : "could not be reset");
+    struct lane *l = prg__lane_of(s->pool, s->lane);
+    prg__slot_destroy(
+        s, s->pool->closing ? "the pool was closed" : "could not be reset");
     grow(l);
   }
 }
@@ -644,7 +647,7 @@ static void start_reset(struct prg_slot *s) {
   s->pool->count.resets++;
   s->req = prg_req_new(PRG_REQ_RESET, NULL);
   if (s->req == NULL) {
-    destroy(s, "no memory for a reset");
+    prg__slot_destroy(s, "no memory for a reset");
     return;
   }
   s->req->owner = s;
@@ -672,13 +675,13 @@ static void start_cleaning(struct prg_slot *s) {
 /* CLEANING and drained: the next step. */
 static void after_cleaning(struct prg_slot *s) {
   if (s->pool->closing) {
-    destroy(s, "the pool was closed");
+    prg__slot_destroy(s, "the pool was closed");
   } else if (needs_reset(s, true)) {
     start_reset(s);
   } else {
     prg_timer_clear(s->pool->hub, &s->timer);
     set_state_now(s, PRG_SLOT_IDLE);
-    serve(lane_of(s->pool, s->lane));
+    serve(prg__lane_of(s->pool, s->lane));
   }
 }
 
@@ -693,20 +696,21 @@ static void arm_janitor(struct prg_pool *p) {
   prg_timer_set(p->hub, &p->janitor, after(prg_now(), span / 2 + PRG_MS));
 }
 
-void prg_pool_release(struct prg_slot *s) {
+/* Nobody has it any more. */
+static void take_back(struct prg_slot *s, int64_t now) {
   struct prg_pool *p = s->pool;
-  struct lane *l = lane_of(p, s->lane);
+  struct lane *l = prg__lane_of(p, s->lane);
   bool leased = s->leased;
   if (s->where != NULL || s->holder != NULL) forget_borrower(s);
   if (prg_conn_is_forked(s->conn)) {
-    destroy(s, "it is the parent's");
+    prg__slot_destroy(s, "it is the parent's");
   } else if (s->conn->state != PRG_CONN_READY) {
-    destroy(s, "broke while in use");
+    prg__slot_destroy(s, "broke while in use");
     grow(l);
   } else if (p->closing) {
-    destroy(s, "the pool was closed");
+    prg__slot_destroy(s, "the pool was closed");
   } else if (s->generation != p->generation) {
-    destroy(s, "evicted");
+    prg__slot_destroy(s, "evicted");
     grow(l);
   } else if (!prg_conn_is_drained(s->conn)) {
     start_cleaning(s);
@@ -714,15 +718,45 @@ void prg_pool_release(struct prg_slot *s) {
     start_cleaning(s);
     start_reset(s);
   } else {
-    set_state_now(s, PRG_SLOT_IDLE);
-    if (l->waiters.count > 0) serve(l);
+    prg__slot_set_state(s, PRG_SLOT_IDLE);
+    s->since = now;
+    if (prg__lane_waiting(l) > 0) serve(l);
     arm_janitor(p);
   }
 }
 
+void prg_pool_release(struct prg_slot *s) {
+  take_back(s, prg_now());
+}
+
+/* A short statement that was alone from its beginning to its end, as nearly always
+** where nobody shares. */
+static bool is_as_ever(const struct prg_slot *s, const struct prg_borrow *b,
+                       int64_t now) {
+  int64_t took = now - b->since - s->trip;
+  return b->shared && b->alone && s->nshared == 1 && took >= 0 &&
+         took < PRG__SHORT / 4;
+}
+
+void prg_pool_leave(struct prg_slot *s, const struct prg_borrow *b,
+                    bool answered) {
+  int64_t now = prg_now();
+  if (answered && b->stmt != NULL && !is_as_ever(s, b, now))
+    prg__share_note(s, b, now);
+  if (s->nshared > 1) {
+    struct lane *l = prg__lane_of(s->pool, s->lane);
+    s->nshared--;
+    s->nlocks -= b->locks;
+    if (l->sharers.count > 0) serve(l);
+    return;
+  }
+  s->nshared = s->nlocks = 0;
+  take_back(s, now);
+}
+
 void prg_pool_discard(struct prg_slot *s, const char *reason) {
-  struct lane *l = lane_of(s->pool, s->lane);
-  destroy(s, reason);
+  struct lane *l = prg__lane_of(s->pool, s->lane);
+  prg__slot_destroy(s, reason);
   grow(l);
 }
 
@@ -732,8 +766,12 @@ void prg_pool_evict(struct prg_pool *p) {
   for (i = 0; i < p->nlanes; i++) {
     struct prg_link *k;
     while ((k = prg_list_first(&p->lanes[i].idle)) != NULL)
-      destroy(PRG_CONTAINER(k, struct prg_slot, link), "evicted");
+      prg__slot_destroy(PRG_CONTAINER(k, struct prg_slot, link), "evicted");
   }
+}
+
+void prg_pool_evict_like(const struct prg_slot *s) {
+  if (s->generation == s->pool->generation) prg_pool_evict(s->pool);
 }
 
 /* ---- housekeeping ------------------------------------------------------- */
@@ -746,10 +784,10 @@ static void sweep(struct lane *l, int64_t now) {
   while (k != NULL) {
     struct prg_slot *s = PRG_CONTAINER(k, struct prg_slot, link);
     k = prg_list_next(&l->idle, k);
-    if (retired(s, now))
-      destroy(s, "end of its lifetime");
+    if (prg__slot_retired(s, now))
+      prg__slot_destroy(s, "end of its lifetime");
     else if (now - s->since >= p->opts.idle_timeout && l->size > keep)
-      destroy(s, "idle for too long");
+      prg__slot_destroy(s, "idle for too long");
   }
   grow(l);
 }
@@ -759,219 +797,5 @@ static void on_janitor(struct prg_timer *t) {
   int64_t now = prg_now();
   int i;
   for (i = 0; i < p->nlanes; i++) sweep(&p->lanes[i], now);
-  if (total_size(p) > 0) arm_janitor(p);
-}
-
-void prg_pool_stats(const struct prg_pool *p, struct prg_pool_stats *out) {
-  int i;
-  *out = p->count;
-  out->size = total_size(p);
-  out->in_use = p->lists[PRG_SLOT_BUSY].count;
-  out->connecting = p->lists[PRG_SLOT_CONNECTING].count;
-  out->cleaning =
-      p->lists[PRG_SLOT_CLEANING].count + p->lists[PRG_SLOT_CHECKING].count;
-  out->idle = out->waiting = out->max_size = 0;
-  for (i = 0; i < p->nlanes; i++) {
-    out->idle += p->lanes[i].idle.count;
-    out->waiting += p->lanes[i].waiters.count;
-    out->max_size += p->lanes[i].max;
-  }
-  out->min_size = p->opts.min_size;
-}
-
-void prg_pool_holders(const struct prg_pool *p, struct prg_buf *out) {
-  const struct prg_list *busy = &p->lists[PRG_SLOT_BUSY];
-  const struct prg_link *k;
-  int64_t now = prg_now();
-  int n = 0;
-  for (k = busy->head.next; k != &busy->head && n < 8; k = k->next) {
-    const struct prg_slot *s =
-        PRG_CONTAINER((uintptr_t)k, const struct prg_slot, link);
-    if (s->where == NULL) continue;
-    prg_buf_addf(out, "%s%s (for %.1f s)", n++ > 0 ? ", " : "", s->where,
-                 (double)(now - s->since) / (double)PRG_SECOND);
-  }
-}
-
-/* ---- opening and closing ------------------------------------------------ */
-
-static void init_lanes(struct prg_pool *p) {
-  size_t max = p->opts.max_size;
-  int i;
-  if (p->config->max_conns > 0 && max > p->config->max_conns)
-    max = p->config->max_conns;
-  p->nlanes = p->config->lanes == 2 ? 2 : 1;
-  for (i = 0; i < PRG_LANES; i++) {
-    struct lane *l = &p->lanes[i];
-    prg_list_init(&l->idle);
-    prg_list_init(&l->waiters);
-    l->pool = p;
-    l->retry.fn = on_retry;
-  }
-  p->lanes[0].max = p->nlanes == 2 ? 1 : max;
-  if (p->nlanes == 2) p->lanes[1].max = max > 1 ? max - 1 : 1;
-}
-
-struct prg_pool *prg_pool_new(struct prg_hub *hub, const struct prg_driver *drv,
-                              struct prg_config *config,
-                              void (*free_config)(struct prg_config *),
-                              const struct prg_pool_options *opts) {
-  struct prg_pool *p = prg_calloc(1, sizeof *p);
-  int i;
-  if (p == NULL) {
-    free_config(config);
-    return NULL;
-  }
-  p->driver = drv;
-  p->config = config;
-  p->free_config = free_config;
-  p->opts = *opts;
-  p->pid = prg_pid();
-  p->seed = (uint64_t)prg_now() * 2654435761u + (uintptr_t)p + 1;
-  p->close_post.fn = close_finished;
-  for (i = 0; i < PRG_SLOT_STATES; i++) prg_list_init(&p->lists[i]);
-  init_lanes(p);
-  if (drv->shared_new != NULL &&
-      (p->shared = drv->shared_new(config)) == NULL) {
-    free_config(config);
-    prg_free(p);
-    return NULL;
-  }
-  p->hub = prg_hub_ref(hub);
-  return p;
-}
-
-const struct prg_config *prg_pool_config(const struct prg_pool *p) {
-  return p->config;
-}
-
-const struct prg_driver *prg_pool_driver(const struct prg_pool *p) {
-  return p->driver;
-}
-
-void prg_pool_on_notice(struct prg_pool *p,
-                        void (*fn)(const struct prg_error *n, void *ud),
-                        void *ud) {
-  p->notice = fn;
-  p->notice_ud = ud;
-}
-
-static void destroy_list(struct prg_list *l, const char *reason) {
-  struct prg_link *k;
-  while ((k = prg_list_first(l)) != NULL)
-    destroy(PRG_CONTAINER(k, struct prg_slot, link), reason);
-}
-
-/* Ends the connections that are lent out. Their borrowers are told by the
-** error of their requests, and still return the slots. */
-static void on_close_due(struct prg_timer *t) {
-  struct prg_pool *p = PRG_CONTAINER(t, struct prg_pool, close_timer);
-  struct prg_list *busy = &p->lists[PRG_SLOT_BUSY];
-  struct prg_link *k, *next;
-  destroy_list(&p->lists[PRG_SLOT_CONNECTING], "the pool was closed");
-  destroy_list(&p->lists[PRG_SLOT_CLEANING], "the pool was closed");
-  destroy_list(&p->lists[PRG_SLOT_CHECKING], "the pool was closed");
-  for (k = prg_list_first(busy); k != NULL; k = next) {
-    struct prg_slot *s = PRG_CONTAINER(k, struct prg_slot, link);
-    next = prg_list_next(busy, k);
-    prg_conn_fail(
-        s->conn, prg_error_new(PRG_K_CLOSED, "the database handle was closed"));
-  }
-  prg_hub_post(p->hub, &p->close_post);
-}
-
-static void refuse_all(struct lane *l) {
-  struct prg_link *k;
-  while ((k = prg_list_first(&l->waiters)) != NULL)
-    refuse(l->pool, PRG_CONTAINER(k, struct prg_borrow, link),
-           prg_error_new(PRG_K_CLOSED, "the database handle is closed"));
-}
-
-int prg_pool_close(struct prg_pool *p, int64_t due, void (*done)(void *ud),
-                   void *ud) {
-  int i;
-  p->closing = true;
-  prg_timer_clear(p->hub, &p->janitor);
-  for (i = 0; i < p->nlanes; i++) {
-    prg_timer_clear(p->hub, &p->lanes[i].retry);
-    refuse_all(&p->lanes[i]);
-    destroy_list(&p->lanes[i].idle, "the pool was closed");
-  }
-  destroy_list(&p->lists[PRG_SLOT_CONNECTING], "the pool was closed");
-  destroy_list(&p->lists[PRG_SLOT_CHECKING], "the pool was closed");
-  if (p->close_done == NULL) prg_hub_unpost(p->hub, &p->close_post);
-  if (total_size(p) == 0) return PRG_OK; /* an earlier caller is still told */
-  p->close_done = done;
-  p->close_ud = ud;
-  p->close_timer.fn = on_close_due;
-  if (!prg_timer_is_set(&p->close_timer) || due < p->close_timer.due)
-    prg_timer_set(p->hub, &p->close_timer, due);
-  return PRG_AGAIN;
-}
-
-bool prg_pool_is_closed(const struct prg_pool *p) {
-  return p->closing;
-}
-
-/* ---- in a forked child -------------------------------------------------- */
-
-/* Nobody of those who wait in the parent goes on here. */
-static void forget_lane(struct lane *l) {
-  struct prg_link *k;
-  while ((k = prg_list_first(&l->waiters)) != NULL)
-    stop_waiting(l->pool, PRG_CONTAINER(k, struct prg_borrow, link));
-  destroy_list(&l->idle, "it is the parent's");
-  prg_timer_clear(l->pool->hub, &l->retry);
-  l->backoff = 0;
-  set_failure(l, NULL);
-}
-
-void prg_pool_adopt(struct prg_pool *p, struct prg_hub *hub) {
-  struct prg_link *k;
-  int i;
-  if (total_size(p) > 0 && !(p->driver->features & PRG_F_REOPEN))
-    p->orphaned = true;
-  for (i = 0; i < p->nlanes; i++) forget_lane(&p->lanes[i]);
-  while ((k = prg_list_first(&p->lists[PRG_SLOT_BUSY])) != NULL) {
-    struct prg_slot *s = PRG_CONTAINER(k, struct prg_slot, link);
-    lane_of(p, s->lane)->size--;
-    set_state(s, PRG_SLOT_LOST);
-  }
-  destroy_list(&p->lists[PRG_SLOT_CONNECTING], "it is the parent's");
-  destroy_list(&p->lists[PRG_SLOT_CLEANING], "it is the parent's");
-  destroy_list(&p->lists[PRG_SLOT_CHECKING], "it is the parent's");
-  prg_timer_clear(p->hub, &p->janitor);
-  prg_timer_clear(p->hub, &p->close_timer);
-  prg_hub_unpost(p->hub, &p->close_post);
-  p->close_done = NULL;
-  prg_hub_ref(hub);
-  prg_hub_unref(p->hub);
-  p->hub = hub;
-  p->pid = prg_pid();
-}
-
-bool prg_pool_is_orphaned(const struct prg_pool *p) {
-  return p->orphaned;
-}
-
-void prg_pool_free(struct prg_pool *p) {
-  int i;
-  if (p == NULL) return;
-  p->closing = true;
-  p->close_done = NULL;
-  for (i = 0; i < p->nlanes; i++) {
-    refuse_all(&p->lanes[i]);
-    destroy_list(&p->lanes[i].idle, "the handle was freed");
-    prg_timer_clear(p->hub, &p->lanes[i].retry);
-  }
-  for (i = 0; i < PRG_SLOT_STATES; i++)
-    destroy_list(&p->lists[i], "the handle was freed");
-  for (i = 0; i < PRG_LANES; i++) set_failure(&p->lanes[i], NULL);
-  prg_timer_clear(p->hub, &p->janitor);
-  prg_timer_clear(p->hub, &p->close_timer);
-  prg_hub_unpost(p->hub, &p->close_post);
-  if (p->driver->shared_free != NULL) p->driver->shared_free(p->shared);
-  prg_hub_unref(p->hub);
-  p->free_config(p->config);
-  prg_free(p);
+  if (prg__pool_size(p) > 0) arm_janitor(p);
 }

@@ -4,8 +4,12 @@
 ** are taken newest first, and the hub watches them, so that a dead one is gone
 ** before anybody borrows it. One connection attempt at a time, with back-off.
 **
-** A state of a connection is the list that it is in; set_state() in pool.c is
-** the only function that moves one. All calls are made on the hub's thread;
+** Statements that are short and need nothing of a session may be in flight on one
+** connection together; who borrows for one of these says so. A connection is shared
+** only when none is idle.
+**
+** A state of a connection is the list that it is in; prg__slot_set_state() in
+** pool_int.h is the only function that moves one. All calls are made on the hub's thread;
 ** none calls Lua. docs/internals/pool.md has the picture.
 */
 #ifndef PRG_POOL_POOL_H
@@ -19,7 +23,8 @@ enum prg_slot_state {
   PRG_SLOT_CONNECTING,
   PRG_SLOT_IDLE,
   PRG_SLOT_CHECKING, /* idle for long: a ping is out */
-  PRG_SLOT_BUSY,     /* borrowed */
+  PRG_SLOT_BUSY,     /* borrowed by one */
+  PRG_SLOT_SHARED,   /* borrowed by one or several, for a statement each */
   PRG_SLOT_CLEANING, /* returned: drains, or is reset */
   PRG_SLOT_LOST,     /* borrowed before a fork, by the parent: not counted */
   PRG_SLOT_STATES
@@ -41,7 +46,16 @@ struct prg_slot {
   const void *holder; /* the task, as an identity only; NULL: unknown */
   const char *where;  /* owned: "file:line" that took it, or NULL */
   bool leased;        /* for more than one statement */
+  bool counted;       /* in the pool's leases */
   bool blocked;       /* its holder waits for another connection */
+  /* while SHARED */
+  size_t nshared; /* who has borrowed it and not given it back */
+  size_t nlocks;  /* of these, whose statements may wait for locks */
+  int64_t
+      since_head; /* when the last of them got an answer, or the first began;
+                         also while BUSY */
+  bool reserved;  /* nobody may join: somebody waits to have it alone */
+  int64_t trip; /* how long a round trip takes that gives the server no work */
   bool fresh; /* new or just reset: set by the pool, cleared by the borrower who
                  has set the session up */
 };
@@ -54,9 +68,17 @@ struct prg_borrow {
   bool leased;
   const void *holder;
   const char *where; /* borrowed; copied into the slot */
-  int64_t since;     /* when the waiting began */
+  int64_t since;     /* when the waiting began; then, when it was lent */
+  /* The one statement that it is for, when that may be in flight together with
+  ** others; NULL: the connection must be the borrower's alone. A reference of the
+  ** borrower's until the end. */
+  struct prg_stmt *stmt;
+  bool locks;      /* it may have to wait for locks of others' transactions */
+  uint64_t ticket; /* while waiting */
   struct prg_timer timer;
   struct prg_slot *slot;   /* the answer */
+  bool shared;             /* with it: others may be in flight there */
+  bool alone;              /* nobody was when it was lent */
   struct prg_error *error; /* or why not; owned by the borrower */
   /* Called once when the wait ends, never from inside prg_pool_acquire. */
   void (*done)(struct prg_borrow *b);
@@ -72,11 +94,14 @@ struct prg_pool_options {
   int64_t lifetime;     /* +- 10 % */
   int64_t check_after;  /* ping what idled longer before lending it */
   enum prg_reset_policy reset;
+  bool setup; /* fresh connections are lent to one borrower, who sets them up */
 };
 
 struct prg_pool_stats {
   size_t size, idle, in_use, connecting, cleaning, waiting, max_size, min_size;
+  size_t shared; /* statements in flight beyond one per connection */
   uint64_t acquired, created, closed, timeouts, abandoned, resets, failures;
+  uint64_t pipelined;           /* lent while others had the connection */
   int64_t wait_total, wait_max; /* microseconds */
 };
 
@@ -107,10 +132,17 @@ bool prg_pool_is_leased_out(struct prg_pool *p, enum prg_lane lane);
 /* Gives a connection back: it is handed to the next waiter, cleaned or closed.
 ** Requests of the borrower must have been freed. */
 void prg_pool_release(struct prg_slot *slot);
+/* The same for who has borrowed it for the one statement b->stmt (which may be NULL)
+** and may have shared it. `answered`: the statement has ended. */
+void prg_pool_leave(struct prg_slot *slot, const struct prg_borrow *b,
+                    bool answered);
 /* Gives it back to be closed; reason for the log and the errors. */
 void prg_pool_discard(struct prg_slot *slot, const char *reason);
-/* Connections opened so far are closed when they come back (failover). */
+/* Connections opened so far are closed when they come back. */
 void prg_pool_evict(struct prg_pool *p);
+/* The server of this one is not what it was (failover): the same, unless that was
+** done since it was opened. */
+void prg_pool_evict_like(const struct prg_slot *slot);
 
 void prg_pool_stats(const struct prg_pool *p, struct prg_pool_stats *out);
 /* "a.lua:3 (2.1 s), b.lua:9 (0.3 s)": who holds connections, for messages. */

@@ -14,7 +14,8 @@ enum {
   LAST_BLOCK = 64 * 1024,
   MIN_ROOM = 1024,       /* less is not worth a call */
   MAX_SHORT = 64 * 1024, /* of messages that have no reason to be long */
-  MAX_PARAMS = 65535 * 4 + 6
+  MAX_PARAMS = 65535 * 4 + 6,
+  COPY_HEAD = 19 /* magic, flags, length of what else there is */
 };
 
 void prg_wire_in_init(struct prg_wire_in *in) {
@@ -99,42 +100,49 @@ static int bad(struct prg_wire_in *in, const char *what) {
   return PRG_ERR;
 }
 
-/* The most that the body of such a message has, 0: there is none such. */
-static size_t limit_of(char type) {
-  switch (type) {
-    case 'D': /* DataRow */
-    case 'd': /* CopyData */
-    case 'T': /* RowDescription */
-    case 'E': /* ErrorResponse */
-    case 'N': /* NoticeResponse */
-    case 'A': /* NotificationResponse */
-      return INT32_MAX;
-    case 't': /* ParameterDescription */
-      return MAX_PARAMS;
-    case '1': /* ParseComplete */
-    case '2': /* BindComplete */
-    case '3': /* CloseComplete */
-    case 'C': /* CommandComplete */
-    case 'G': /* CopyInResponse */
-    case 'H': /* CopyOutResponse */
-    case 'I': /* EmptyQueryResponse */
-    case 'K': /* BackendKeyData */
-    case 'S': /* ParameterStatus */
-    case 'W': /* CopyBothResponse */
-    case 'Z': /* ReadyForQuery */
-    case 'c': /* CopyDone */
-    case 'n': /* NoData */
-    case 's': /* PortalSuspended */
-      return MAX_SHORT;
-    default:
-      return 0;
+int prg_wire_put(struct prg_wire_in *in, const char *p, size_t n) {
+  while (n > 0) {
+    size_t room;
+    char *to = prg_wire_room(in, &room);
+    if (to == NULL) return PRG_ERR;
+    if (room > n) room = n;
+    memcpy(to, p, room);
+    prg_wire_fed(in, room);
+    p += room;
+    n -= room;
   }
+  return PRG_OK;
 }
+
+/* The most that the body of such a message has, 0: there is none such. */
+static const uint32_t limits[256] = {
+    ['D'] = INT32_MAX,  /* DataRow */
+    ['d'] = INT32_MAX,  /* CopyData */
+    ['T'] = INT32_MAX,  /* RowDescription */
+    ['E'] = INT32_MAX,  /* ErrorResponse */
+    ['N'] = INT32_MAX,  /* NoticeResponse */
+    ['A'] = INT32_MAX,  /* NotificationResponse */
+    ['t'] = MAX_PARAMS, /* ParameterDescription */
+    ['1'] = MAX_SHORT,  /* ParseComplete */
+    ['2'] = MAX_SHORT,  /* BindComplete */
+    ['3'] = MAX_SHORT,  /* CloseComplete */
+    ['C'] = MAX_SHORT,  /* CommandComplete */
+    ['G'] = MAX_SHORT,  /* CopyInResponse */
+    ['H'] = MAX_SHORT,  /* CopyOutResponse */
+    ['I'] = MAX_SHORT,  /* EmptyQueryResponse */
+    ['K'] = MAX_SHORT,  /* BackendKeyData */
+    ['S'] = MAX_SHORT,  /* ParameterStatus */
+    ['W'] = MAX_SHORT,  /* CopyBothResponse */
+    ['Z'] = MAX_SHORT,  /* ReadyForQuery */
+    ['c'] = MAX_SHORT,  /* CopyDone */
+    ['n'] = MAX_SHORT,  /* NoData */
+    ['s'] = MAX_SHORT   /* PortalSuspended */
+};
 
 /* Body of the message at `pos`, whose head is there. */
 static int check_head(struct prg_wire_in *in, const char *head, size_t *len) {
   uint32_t n = prg_wire_get32(head + 1);
-  size_t most = limit_of(head[0]);
+  size_t most = limits[(unsigned char)head[0]];
   if (most == 0) return bad(in, "a message of an unknown type");
   if (n < 4 || n - 4 > most) return bad(in, "a message of impossible length");
   *len = n - 4;
@@ -154,19 +162,24 @@ int prg_wire_next(struct prg_wire_in *in, struct prg_wire_msg *m) {
   return PRG_OK;
 }
 
-/* Are these `len` bytes `n` cells and nothing else? */
+/* Are these `len` bytes, INT32_MAX at most, `n` cells and nothing else? */
 static bool is_row(const char *p, size_t len, size_t n) {
-  const char *end = p + len;
   if (len < 2 || prg_wire_get16(p) != n) return false;
   p += 2;
+  len -= 2;
   for (; n > 0; n--) {
-    if (end - p < 4) return false;
-    int32_t cell = (int32_t)prg_wire_get32(p);
+    if (len < 4) return false;
+    uint32_t cell = prg_wire_get32(p);
     p += 4;
-    if (cell > end - p || cell < -1) return false;
-    if (cell > 0) p += cell;
+    len -= 4;
+    if (cell > len) {
+      if (cell != UINT32_MAX) return false;
+      cell = 0; /* NULL */
+    }
+    p += cell;
+    len -= cell;
   }
-  return p == end;
+  return len == 0;
 }
 
 /* What is wrong with a DataRow of `len` bytes whose head is at `p`; NULL: it is as
@@ -178,8 +191,15 @@ static const char *fault_of(const char *p, size_t len, size_t ncols) {
   return NULL;
 }
 
-int prg_wire_rows(struct prg_wire_in *in, size_t ncols, size_t max,
-                  struct prg_wire_rows *rows) {
+/* Is the message at `p`, of which there are `left` bytes, the end of a COPY? */
+static bool is_trailer(const char *p, size_t left) {
+  return left >= PRG_WIRE_ROW_HEAD && *p == 'd' && prg_wire_get32(p + 1) == 6 &&
+         prg_wire_get16(p + PRG_WIRE_HEAD) == 0xffff;
+}
+
+static int rows_of(struct prg_wire_in *in, char type,
+                   struct prg_wire_rows *rows, const size_t most[2]) {
+  size_t ncols = most[0], max = most[1];
   struct prg_wire_block *b = in->block;
   const char *fault = NULL;
   rows->n = 0;
@@ -187,9 +207,10 @@ int prg_wire_rows(struct prg_wire_in *in, size_t ncols, size_t max,
   const char *p = b->data + in->pos, *end = b->data + b->len;
   rows->block = b;
   rows->first = p;
-  while (rows->n < max && end - p >= PRG_WIRE_HEAD && *p == 'D') {
+  while (rows->n < max && end - p >= PRG_WIRE_HEAD && *p == type) {
     size_t len = prg_wire_get32(p + 1);
     if (len > (size_t)(end - p) - 1 && len <= INT32_MAX) break;
+    if (is_trailer(p, (size_t)(end - p))) break;
     fault = fault_of(p, len, ncols);
     if (fault != NULL) break;
     p += 1 + len;
@@ -199,6 +220,50 @@ int prg_wire_rows(struct prg_wire_in *in, size_t ncols, size_t max,
   in->pos += rows->bytes;
   /* Those before it are good, and the next call meets it again. */
   return fault != NULL && rows->n == 0 ? bad(in, fault) : PRG_OK;
+}
+
+int prg_wire_rows(struct prg_wire_in *in, size_t ncols, size_t max,
+                  struct prg_wire_rows *rows) {
+  const size_t most[2] = {ncols, max};
+  return rows_of(in, 'D', rows, most);
+}
+
+int prg_wire_copy_rows(struct prg_wire_in *in, size_t ncols, size_t max,
+                       struct prg_wire_rows *rows) {
+  const size_t most[2] = {ncols, max};
+  return rows_of(in, 'd', rows, most);
+}
+
+/* What is left of the message gets a head of its own, over the end of what is
+** taken off. */
+int prg_wire_copy_head(struct prg_wire_in *in) {
+  static const char magic[11] = "PGCOPY\n\377\r\n";
+  struct prg_wire_block *b = in->block;
+  size_t left = b == NULL ? 0 : b->len - in->pos, len, head;
+  if (left < PRG_WIRE_HEAD) return PRG_AGAIN;
+  char *p = b->data + in->pos;
+  len = prg_wire_get32(p + 1);
+  if (*p != 'd' || len < 4 + COPY_HEAD || len > INT32_MAX)
+    return bad(in, "a COPY without a header");
+  if (left - 1 < len) return PRG_AGAIN;
+  head = prg_wire_get32(p + PRG_WIRE_HEAD + 15);
+  if (memcmp(p + PRG_WIRE_HEAD, magic, sizeof magic) != 0 ||
+      head > len - 4 - COPY_HEAD)
+    return bad(in, "a COPY without a header");
+  head += COPY_HEAD;
+  in->pos += head;
+  if (len - head == 4) { /* nothing but the header */
+    in->pos += PRG_WIRE_HEAD;
+    return PRG_OK;
+  }
+  len -= head;
+  p += head;
+  p[0] = 'd';
+  p[1] = (char)(len >> 24);
+  p[2] = (char)(len >> 16);
+  p[3] = (char)(len >> 8);
+  p[4] = (char)len;
+  return PRG_OK;
 }
 
 /* ---- bodies ------------------------------------------------------------- */

@@ -63,6 +63,9 @@ void prg_wire_describe(struct prg_wire_out *o, char what, const char *name);
 void prg_wire_close(struct prg_wire_out *o, char what, const char *name);
 /* Into the unnamed portal. */
 void prg_wire_bind(struct prg_wire_out *o, const struct prg_wire_bind *b);
+/* The same with an Execute of all rows and, if wanted, a Sync. */
+void prg_wire_run(struct prg_wire_out *o, const struct prg_wire_bind *b,
+                  bool sync);
 /* The unnamed portal; `max` rows, 0 all. */
 void prg_wire_execute(struct prg_wire_out *o, uint32_t max);
 void prg_wire_sync(struct prg_wire_out *o);
@@ -115,6 +118,8 @@ void prg_wire_in_fini(struct prg_wire_in *in);
 char *prg_wire_room(struct prg_wire_in *in, size_t *n);
 /* So many were put there. */
 void prg_wire_fed(struct prg_wire_in *in, size_t n);
+/* Puts bytes there that came in another way. PRG_ERR: no memory. */
+int prg_wire_put(struct prg_wire_in *in, const char *p, size_t n) PRG_MUSTCHECK;
 /* The next message. PRG_AGAIN: it is not there as a whole. PRG_ERR: this is not
 ** the protocol. */
 int prg_wire_next(struct prg_wire_in *in, struct prg_wire_msg *m) PRG_MUSTCHECK;
@@ -129,6 +134,18 @@ static inline char prg_wire_peek(const struct prg_wire_in *in) {
 ** so that prg_wire_cell() need not be. PRG_ERR: a malformed row. */
 int prg_wire_rows(struct prg_wire_in *in, size_t ncols, size_t max,
                   struct prg_wire_rows *rows) PRG_MUSTCHECK;
+
+/*
+** A COPY to us in binary: CopyData messages of a row each, which has the form of
+** a DataRow. The first one also has the header of the whole.
+*/
+
+/* Takes the header off the CopyData message that comes next. PRG_AGAIN: that is
+** not there as a whole. PRG_ERR: it has none. */
+int prg_wire_copy_head(struct prg_wire_in *in) PRG_MUSTCHECK;
+/* As prg_wire_rows(). None also when the trailer comes next. */
+int prg_wire_copy_rows(struct prg_wire_in *in, size_t ncols, size_t max,
+                       struct prg_wire_rows *rows) PRG_MUSTCHECK;
 
 static inline uint32_t prg_wire_get32(const char *p) {
   const unsigned char *u = (const unsigned char *)p;

@@ -66,14 +66,19 @@ static char *put_name(char *p, const char *s, size_t n) {
   return p + 1;
 }
 
+/* Room for `n` bytes of messages, NULL on failure. */
+static char *reserve(struct prg_wire_out *o, size_t n) {
+  if (!o->failed && o->cap - o->len < n && !grow(o, n)) o->failed = true;
+  if (o->failed) return NULL;
+  o->len += n;
+  return o->data + o->len - n;
+}
+
 /* A message whose body has `n` bytes: returns where they go, NULL on failure. */
 static char *message(struct prg_wire_out *o, char type, size_t n) {
-  size_t all = n + PRG_WIRE_HEAD;
   if (n > MAX_MESSAGE - PRG_WIRE_HEAD) o->failed = true;
-  if (!o->failed && o->cap - o->len < all && !grow(o, all)) o->failed = true;
-  if (o->failed) return NULL;
-  char *p = o->data + o->len;
-  o->len += all;
+  char *p = reserve(o, n + PRG_WIRE_HEAD);
+  if (p == NULL) return NULL;
   *p++ = type;
   return put32(p, (uint32_t)(n + 4));
 }
@@ -129,18 +134,36 @@ static char *put_params(char *p, const struct prg_wire_bind *b) {
   return p;
 }
 
-void prg_wire_bind(struct prg_wire_out *o, const struct prg_wire_bind *b) {
-  size_t name = strlen(b->stmt), n = (size_t)b->nparams;
+/* A Bind, and the `n` bytes of messages that follow it. */
+static void bind_and(struct prg_wire_out *o, const struct prg_wire_bind *b,
+                     const char *after, size_t n) {
+  size_t name = strlen(b->stmt), count = (size_t)b->nparams;
   size_t results = (size_t)b->nresults;
-  char *p = message(
-      o, 'B',
-      1 + name + 1 + 2 + 2 * n + 2 + 4 * n + values_size(b) + 2 + 2 * results);
+  size_t body = 1 + name + 1 + 2 + 2 * count + 2 + 4 * count + values_size(b) +
+                2 + 2 * results;
+  if (body > MAX_MESSAGE - PRG_WIRE_HEAD) o->failed = true;
+  char *p = reserve(o, PRG_WIRE_HEAD + body + n);
   if (p == NULL) return;
+  *p++ = 'B';
+  p = put32(p, (uint32_t)(body + 4));
   *p++ = '\0';
   p = put_name(p, b->stmt, name);
   p = put_params(p, b);
   p = put16(p, (unsigned)b->nresults);
   for (size_t i = 0; i < results; i++) p = put16(p, b->results[i]);
+  (void)put(p, after, n);
+}
+
+void prg_wire_bind(struct prg_wire_out *o, const struct prg_wire_bind *b) {
+  bind_and(o, b, NULL, 0);
+}
+
+void prg_wire_run(struct prg_wire_out *o, const struct prg_wire_bind *b,
+                  bool sync) {
+  static const char after[] =
+      "E\0\0\0\11\0\0\0\0\0"
+      "S\0\0\0\4";
+  bind_and(o, b, after, sync ? sizeof after - 1 : 10);
 }
 
 void prg_wire_execute(struct prg_wire_out *o, uint32_t max) {

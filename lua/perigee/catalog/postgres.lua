@@ -19,12 +19,13 @@ local BITS = { int2 = 16, int4 = 32, int8 = 64, oid = 64 }
 -- without columns has one row, too.
 local TABLES = [[
 WITH t AS (
-  SELECT c.oid, c.relname, n.nspname, c.relkind, c.relispartition
+  SELECT c.oid, c.relname, n.nspname, c.relkind, c.relispartition,
+    c.relhasrules OR c.relrowsecurity AS guarded
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND %s)
 SELECT t.oid::text AS rel, t.nspname::text AS schema, t.relname::text AS rel_name,
-  t.relkind::text AS kind, t.relispartition AS is_partition, 'c' AS what,
+  t.relkind::text AS kind, t.relispartition AS is_partition, t.guarded, 'c' AS what,
   a.attnum::int4 AS n, a.attname::text AS name,
   '"' || replace(bn.nspname, '"', '""') || '"."' || replace(b.typname, '"', '""')
     || '"' AS type,
@@ -62,7 +63,7 @@ LEFT JOIN pg_catalog.pg_type eb
 LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation
 UNION ALL
 SELECT t.oid::text, t.nspname::text, t.relname::text, t.relkind::text,
-  t.relispartition, 'k', (CASE WHEN i.indisprimary THEN 0 ELSE 1 END),
+  t.relispartition, t.guarded, 'k', (CASE WHEN i.indisprimary THEN 0 ELSE 1 END),
   ic.relname::text, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
   NULL, i.indisprimary, i.indkey::text, i.indnkeyatts::int4
 FROM t
@@ -136,7 +137,9 @@ local function read(rows)
       t = {
         schema = row.schema, name = row.rel_name, kind = row.kind,
         is_partition = row.is_partition, is_view = row.kind == "v" or row.kind == "m",
-        one_statement = row.kind == "r", columns = {}, keys = {},
+        one_statement = row.kind == "r",
+        -- COPY knows no rules, and refuses where rows have policies
+        copies = row.kind == "r" and not row.guarded, columns = {}, keys = {},
       }
       tables[#tables + 1] = t
     end

@@ -28,8 +28,8 @@ local function check_field(key, value, form)
   end
 end
 
-local TAKEN = { none = true, perigee = true, auto = true, nginx = true, cqueues = true,
-  luv = true, copas = true }
+local TAKEN = { none = true, perigee = true, auto = true }
+for name in pairs(core.host_modules()) do TAKEN[name] = true end
 
 local function check(adapter)
   local form = adapter.wait ~= nil and MINIMAL or FULL

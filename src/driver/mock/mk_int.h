@@ -133,6 +133,7 @@ struct mk_run {
   struct mk_hold hold;
   const char *sql; /* the statement that runs: a part of the request's */
   size_t len;
+  bool preluding;   /* the prelude of the request runs */
   size_t pos;       /* SCRIPT: where the next statement starts */
   bool answered;    /* STREAM: first_row is valid */
   size_t first_row; /* STREAM: of the next chunk */

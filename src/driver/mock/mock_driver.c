@@ -44,6 +44,7 @@ static const struct {
     {"last_id", PRG_F_LAST_ID},
     {"cursor_hold", PRG_F_CURSOR_HOLD},
     {"collect", PRG_F_COLLECT},
+    {"prelude", PRG_F_PRELUDE},
 };
 
 /* "interleave,no_cancel": each name switches one bit on or, with no_, off. */
@@ -351,6 +352,8 @@ static int step_connect(struct mk_conn *m, struct prg_wait *w) {
   }
   if (rule != NULL) plan_death(m, rule);
   clear_run(r);
+  if (m->base.config->pipeline > 0)
+    m->base.pipeline = (size_t)m->base.config->pipeline;
   mk_log(m, "ready", NULL);
   return check_death(m, w);
 }
@@ -537,7 +540,7 @@ static int go_simple(struct mk_conn *m, struct prg_req *req, struct mk_run *r,
   return PRG_OK;
 }
 
-/* ---- the queue ---------------------------------------------------------- */
+/* ---- preludes ------------------------------------------------------------ */
 
 static const char *event_name(const struct prg_req *req) {
   switch (req->kind) {
@@ -555,6 +558,37 @@ static const char *event_name(const struct prg_req *req) {
       return "submit";
   }
 }
+
+/* Skips what the front has already done. */
+static void skip_queued(struct mk_run *r) {
+  while (r->op != NULL && r->op->phase == MK_QUEUED) r->op = r->op->next;
+}
+
+/* The prelude, whose rule is that of its own text. PRG_OK: it is over. */
+static int go_prelude(struct mk_conn *m, struct prg_req *req, struct mk_run *r,
+                      struct prg_wait *w) {
+  char tag[sizeof((struct prg_result *)0)->tag] = "";
+  struct mk_question q = ask_about(req);
+  int rc = run_ops(m, r, MK_DONE, w);
+  if (rc != PRG_OK) return rc;
+  struct prg_error *e = mk_tx_apply(m, r, tag);
+  apply_aftermath(m, r);
+  if (e == NULL) {
+    req->begun = true;
+    r->preluding = false;
+    mk_log(m, event_name(req), req);
+    e = aim_run(m, r, &q);
+  }
+  if (e != NULL) {
+    finish(m, req, NULL, e);
+    return PRG_OK;
+  }
+  skip_queued(r);
+  use_rule(r);
+  return PRG_OK;
+}
+
+/* ---- the queue ---------------------------------------------------------- */
 
 /* Phase QUEUED, before the head is taken: PRG_OK, PRG_AGAIN or PRG_ERR. */
 static int pass_front(struct mk_conn *m, struct prg_req *req,
@@ -584,11 +618,6 @@ static bool wants_other_lane(struct mk_conn *m, struct prg_req *req,
   return (flags & (PRG_STMT_READ | PRG_STMT_CONTROL)) == 0;
 }
 
-/* Skips what the front has already done. */
-static void skip_queued(struct mk_run *r) {
-  while (r->op != NULL && r->op->phase == MK_QUEUED) r->op = r->op->next;
-}
-
 static struct prg_error *start_run(struct mk_conn *m, struct prg_req *req) {
   if (prg_req_own_params(req) != PRG_OK) return prg_error_oom();
   struct mk_run *r = prg_calloc(1, sizeof *r);
@@ -597,6 +626,12 @@ static struct prg_error *start_run(struct mk_conn *m, struct prg_req *req) {
   req->impl = r;
   r->tail = &r->chain;
   struct mk_question q = ask_about(req);
+  r->preluding = req->prelude != NULL;
+  if (r->preluding) {
+    q.sql = req->prelude->sql;
+    q.len = req->prelude->len;
+    q.nparams = 0;
+  }
   if (req->kind == PRG_REQ_SCRIPT) {
     if (!next_piece(req, r, &q)) q.len = 0;
     q.nparams = 0;
@@ -625,7 +660,10 @@ static int take_queue(struct mk_conn *m, struct prg_wait *w) {
     if (rc != PRG_OK) return rc;
     struct prg_req *req = prg_conn_next(c);
     if (req == NULL) break;
-    mk_log(m, event_name(req), req);
+    if (req->prelude != NULL)
+      mk_log_text(m, event_name(req), req->prelude->sql);
+    else
+      mk_log(m, event_name(req), req);
     struct prg_error *e = start_run(m, req);
     if (e != NULL) finish(m, req, NULL, e);
   }
@@ -648,6 +686,7 @@ static int go(struct mk_conn *m, struct prg_req *req, struct prg_wait *w) {
     finish(m, req, NULL, NULL);
     return PRG_OK;
   }
+  if (r->preluding) return go_prelude(m, req, r, w);
   switch (req->kind) {
     case PRG_REQ_STREAM:
       return go_stream(m, req, r, w);

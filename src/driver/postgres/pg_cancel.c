@@ -83,6 +83,13 @@ void pg_cancel(struct prg_conn *base) {
   if (c->pg == NULL || head == NULL || c->cancelling != NULL) return;
   /* What runs may be a neighbour of the one that is meant. */
   if (head->req != NULL && !head->req->ghost && !head->truncated) return;
+  /* The server that waits for data is told by them, and is asked like that only
+  ** when it does not take any. */
+  if (head->x.copy == PG_COPY_IN && !head->copy_told) {
+    head->copy_told = true;
+    c->recancel = prg_now() + 500 * PRG_MS;
+    return;
+  }
   c->stray = c->flight.count > 1;
   c->recancel = prg_now() + 500 * PRG_MS; /* should the next lines fail */
   struct pg_cancel_job *j = prg_calloc(1, sizeof *j);

@@ -3,11 +3,16 @@
 #include <dlfcn.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/lock.h"
 #include "base/mem.h"
+
+/* Unless the handle was opened with another number, so many statements may be in
+** flight where nothing speaks against it. */
+enum { PIPELINE = 32 };
 
 /* More than libpq has keywords; with those that we add ourselves. */
 enum { MAX_PARAMS = 64, MAX_PAIRS = MAX_PARAMS + 16, MAX_DRAIN = 16 };
@@ -24,6 +29,9 @@ struct pg_connect {
   const char *values[MAX_PAIRS + 1];
   int npairs;
   bool failed;             /* adding a pair failed */
+  bool ask;                /* the connection may be shared: find out more */
+  bool direct;             /* result: no pooler is in between */
+  int64_t trip;            /* result: how long a round trip takes; 0: unknown */
   int host, port;          /* index of the pair, or -1 */
   PGconn *pg;              /* result; NULL on failure */
   struct prg_error *error; /* result; NULL on success */
@@ -45,41 +53,12 @@ static struct prg_error *check_value(const struct prg_param *p) {
   return NULL;
 }
 
-/* Parameters of ours, which libpq does not see: who speaks with the server, and
-** how many statements may be in flight. */
-static const char protocol[] = "protocol", pipeline[] = "pipeline";
-
-enum { MAX_PIPELINE = 1000 };
-
+/* A parameter of ours, which libpq does not see: who speaks with the server. */
 static bool is_ours(const char *name) {
-  return strcmp(name, protocol) == 0 || strcmp(name, pipeline) == 0;
-}
-
-static const char *ours(const struct prg_config *cfg, const char *name) {
-  const char *value = NULL;
-  for (size_t i = 0; i < cfg->url.nparams; i++)
-    if (strcmp(cfg->url.params[i].name, name) == 0)
-      value = cfg->url.params[i].value;
-  return value;
-}
-
-/* PRG_ERR: not a number from 0 to MAX_PIPELINE. */
-static int read_depth(const char *text, size_t *depth) {
-  char *end;
-  long n = strtol(text, &end, 10);
-  if (end == text || *end != '\0' || n < 0 || n > MAX_PIPELINE) return PRG_ERR;
-  *depth = (size_t)n;
-  return PRG_OK;
+  return strcmp(name, "protocol") == 0;
 }
 
 static struct prg_error *check_ours(const struct prg_param *p) {
-  size_t depth;
-  if (strcmp(p->name, pipeline) == 0) {
-    if (read_depth(p->value, &depth) == PRG_OK) return NULL;
-    return prg_error_new(PRG_K_USAGE,
-                         "pipeline must be from 0 to %d, not \"%s\"",
-                         (int)MAX_PIPELINE, p->value);
-  }
   if (strcmp(p->value, pg_by_wire.name) == 0) return NULL;
   if (strcmp(p->value, pg_by_libpq.name) == 0) return NULL;
   return prg_error_new(PRG_K_USAGE,
@@ -87,13 +66,25 @@ static struct prg_error *check_ours(const struct prg_param *p) {
 }
 
 /* For tests of both ways: the environment says it where the URL does not. */
-static void choose_link(struct pg_conn *c) {
+static bool wants_wire(const struct prg_config *cfg) {
+  const char *which = getenv("PERIGEE_POSTGRES_PROTOCOL");
+  for (size_t i = 0; i < cfg->url.nparams; i++)
+    if (is_ours(cfg->url.params[i].name)) which = cfg->url.params[i].value;
+  return which == NULL || strcmp(which, pg_by_libpq.name) != 0;
+}
+
+/* Behind a pooler there is a queue that we do not see, and some of them mishandle
+** what they did not expect. */
+static void choose_link(struct pg_conn *c, bool direct) {
   const struct prg_config *cfg = c->base.config;
-  const char *which = ours(cfg, protocol), *depth = ours(cfg, pipeline);
-  if (which == NULL) which = getenv("PERIGEE_POSTGRES_PROTOCOL");
-  if (depth == NULL || read_depth(depth, &c->depth) != PRG_OK) c->depth = 0;
-  if (which == NULL || strcmp(which, pg_by_libpq.name) != 0)
-    (void)pg_wire_take_over(c);
+  c->base.pipeline = 0;
+  if (!wants_wire(cfg) || !pg_wire_take_over(c)) return;
+  if (cfg->statement_cache == 0)
+    return; /* nothing is prepared: one at a time */
+  if (cfg->pipeline >= 0)
+    c->base.pipeline = (size_t)cfg->pipeline;
+  else if (direct)
+    c->base.pipeline = PIPELINE;
 }
 
 struct prg_error *pg_check(struct prg_config *cfg) {
@@ -111,12 +102,11 @@ struct prg_error *pg_check(struct prg_config *cfg) {
     }
     while (o->keyword != NULL && strcmp(o->keyword, p->name) != 0) o++;
     if (o->keyword == NULL)
-      e = prg_error_new(
-          PRG_K_USAGE,
-          "unknown parameter \"%s\" in the URL: allowed are "
-          "options of open, protocol, pipeline, and the keywords of libpq "
-          "(sslmode, options, target_session_attrs, ...)",
-          p->name);
+      e = prg_error_new(PRG_K_USAGE,
+                        "unknown parameter \"%s\" in the URL: allowed are "
+                        "options of open, protocol, and the keywords of libpq "
+                        "(sslmode, options, target_session_attrs, ...)",
+                        p->name);
     else
       e = check_value(p);
   }
@@ -189,10 +179,12 @@ static int attempt(struct pg_connect *j, int *hosts) {
   return PRG_OK;
 }
 
-/* One statement, without rows, bounded by the deadline. */
-static int execute(struct pg_connect *j, const char *sql) {
+/* One statement, bounded by the deadline. Its first cell goes to `cell`, if that is
+** not NULL: an empty one when it fails. */
+static int execute(struct pg_connect *j, const char *sql, char cell[32]) {
   PGresult *res;
   int rc = PRG_OK;
+  if (cell != NULL) cell[0] = '\0';
   if (!PQsendQuery(j->pg, sql)) return PRG_ERR;
   do {
     while (PQisBusy(j->pg)) {
@@ -201,7 +193,10 @@ static int execute(struct pg_connect *j, const char *sql) {
         return PRG_ERR;
     }
     res = PQgetResult(j->pg);
-    if (res != NULL && PQresultStatus(res) == PGRES_FATAL_ERROR) rc = PRG_ERR;
+    ExecStatusType st = PQresultStatus(res); /* of NULL: PGRES_FATAL_ERROR */
+    if (res != NULL && st == PGRES_FATAL_ERROR && cell == NULL) rc = PRG_ERR;
+    if (st == PGRES_TUPLES_OK && cell != NULL && PQntuples(res) > 0)
+      snprintf(cell, 32, "%s", PQgetvalue(res, 0, 0));
     PQclear(res);
   } while (res != NULL);
   return rc;
@@ -212,11 +207,24 @@ static int set_styles(struct pg_connect *j) {
   const char *date = PQparameterStatus(j->pg, "DateStyle");
   const char *span = PQparameterStatus(j->pg, "IntervalStyle");
   if ((date == NULL || strncmp(date, "ISO", 3) != 0) &&
-      execute(j, "SET DateStyle = 'ISO, MDY'") != PRG_OK)
+      execute(j, "SET DateStyle = 'ISO, MDY'", NULL) != PRG_OK)
     return PRG_ERR;
   if ((span == NULL || strcmp(span, "postgres") != 0) &&
-      execute(j, "SET IntervalStyle = 'postgres'") != PRG_OK)
+      execute(j, "SET IntervalStyle = 'postgres'", NULL) != PRG_OK)
     return PRG_ERR;
+  return PRG_OK;
+}
+
+/* A pooler tells each of its clients another process than the one that answers. The
+** time is a good guess at that of any round trip. */
+static int look_around(struct pg_connect *j) {
+  int64_t began = prg_now();
+  char pid[32];
+  if (!j->ask) return PRG_OK;
+  if (execute(j, "SELECT pg_catalog.pg_backend_pid()", pid) != PRG_OK)
+    return PRG_ERR;
+  j->trip = prg_now() - began;
+  j->direct = strtol(pid, NULL, 10) == PQbackendPID(j->pg);
   return PRG_OK;
 }
 
@@ -256,6 +264,7 @@ static void run(struct prg_job *job) {
     PQfinish(j->pg);
   }
   if (rc == PRG_OK) rc = set_styles(j);
+  if (rc == PRG_OK) rc = look_around(j);
   if (rc == PRG_OK) {
     PQsetErrorVerbosity(j->pg, PQERRORS_DEFAULT);
     rc = PQsetnonblocking(j->pg, 1) == 0 ? PRG_OK : PRG_ERR;
@@ -284,7 +293,8 @@ static int hand_over(struct pg_connect *j, struct pg_conn *c) {
   PQsetNoticeReceiver(c->pg, pg_on_notice, c);
   c->base.backend = PQbackendPID(c->pg);
   c->base.tx = PRG_TX_IDLE;
-  choose_link(c);
+  c->base.trip = j->trip;
+  choose_link(c, j->direct);
   if (pg_baseline_take(c) == PRG_OK) return PRG_OK;
   j->error = prg_error_oom();
   return PRG_ERR;
@@ -349,6 +359,11 @@ static void add_all(struct pg_connect *j, const struct prg_config *cfg) {
   add(j, "client_encoding", "UTF8");
 }
 
+static bool may_share(const struct prg_config *cfg) {
+  return cfg->pipeline != 0 && cfg->pipeline != 1 && cfg->statement_cache > 0 &&
+         wants_wire(cfg);
+}
+
 static struct pg_connect *job_new(struct pg_conn *c) {
   struct pg_connect *j = prg_calloc(1, sizeof *j);
   if (j == NULL) return NULL;
@@ -356,6 +371,7 @@ static struct pg_connect *job_new(struct pg_conn *c) {
   j->job.done = done;
   j->job.orphan = orphan;
   j->conn = c;
+  j->ask = may_share(c->base.config);
   atomic_init(&j->abandoned, false);
   j->due = prg_timer_is_set(&c->base.connect_timer) ? c->base.connect_timer.due
                                                     : PRG_NEVER;

@@ -418,20 +418,55 @@ struct array {
   int ndim;
   uint32_t dim[PG_MAX_DIMS];
   int32_t lower[PG_MAX_DIMS];
-  uint64_t total; /* elements */
+  uint64_t total;    /* elements */
+  enum pg_fast fast; /* how an element is read */
 };
+
+/* Elements that pg_decode_fast() reads, up to the first that it does not: returns
+** how many. */
+static inline size_t dec_run(enum pg_fast fast, struct prg_vlist *l,
+                             struct reader *r) {
+  const char *p = r->p, *end = r->p + r->n;
+  struct prg_value *v = l->items, *stop = v + l->n;
+  for (; v < stop && end - p >= 4; v++) {
+    int32_t len = (int32_t)pg_get32(p);
+    if (len < -1 || len > end - p - 4) break;
+    if (!pg_decode_fast(fast, p + 4, len, v)) break;
+    p += len < 0 ? 4 : 4 + len;
+  }
+  r->n = (size_t)(end - p);
+  r->p = p;
+  return (size_t)(v - l->items);
+}
+
+/* The same, for the usual types by a loop of just that type. */
+static size_t dec_plain(enum pg_fast fast, struct prg_vlist *l,
+                        struct reader *r) {
+  switch (fast) {
+    case PG_FAST_INT4:
+      return dec_run(PG_FAST_INT4, l, r);
+    case PG_FAST_INT8:
+      return dec_run(PG_FAST_INT8, l, r);
+    case PG_FAST_FLOAT8:
+      return dec_run(PG_FAST_FLOAT8, l, r);
+    case PG_FAST_TEXT:
+      return dec_run(PG_FAST_TEXT, l, r);
+    default:
+      return dec_run(fast, l, r);
+  }
+}
 
 static int dec_level(struct pg_dec *d, const struct array *a, int level,
                      struct reader *r, struct prg_value *out) {
+  bool last = level + 1 == a->ndim;
   struct prg_vlist *l = pg_dec_list(d, a->dim[level]);
   if (l == NULL) return PRG_ERR;
   l->ndim = a->ndim - level;
   out->type = PRG_LIST;
   out->u.list = l;
-  for (size_t i = 0; i < l->n; i++) {
-    int rc = level + 1 < a->ndim
-                 ? dec_level(d, a, level + 1, r, &l->items[i])
-                 : dec_field(d, a->type, a->elem, r, &l->items[i]);
+  for (size_t i = last ? dec_plain(a->fast, l, r) : 0; i < l->n; i++) {
+    int rc = !last ? dec_level(d, a, level + 1, r, &l->items[i])
+                   : dec_field(d, a->type, a->elem, r, &l->items[i]);
     if (rc != PRG_OK) return rc;
   }
   return PRG_OK;
@@ -477,6 +512,7 @@ static int keep_bounds(struct pg_dec *d, const struct array *a,
 static int dec_array(struct pg_dec *d, const struct pg_type *t, const char *p,
                      size_t n, struct prg_value *out) {
   struct array a = {.type = t, .elem = pg_type_find(d->cat, t->elem)};
+  a.fast = pg_type_fast(a.elem, PG_BINARY_FORMAT);
   struct reader r = {p, n};
   if (read_array(d, &a, &r) != PRG_OK) return PRG_ERR;
   if (a.total == 0) {

@@ -73,6 +73,7 @@ static struct prg_conn *conn_new(void) {
   prg_list_init(&c->flight);
   prg_list_init(&c->waiting);
   prg_list_init(&c->spare);
+  prg_list_init(&c->notifies);
   return &c->base;
 }
 
@@ -123,6 +124,7 @@ static void fini(struct prg_conn *base, bool forked) {
   prg_hub_unpost(base->hub, &c->tick);
   pg_runs_fini(c);
   pg_drop_notices(c);
+  pg_drop_notifies(c);
   c->link->fini(c);
   if (c->pg != NULL) {
     PQsetNoticeReceiver(c->pg, pg_on_notice, NULL);
@@ -151,7 +153,8 @@ const struct prg_driver perigee_driver = {
     .name = "postgres",
     .dialect = "postgres",
     .features = PRG_F_PIPELINE | PRG_F_CANCEL | PRG_F_CURSOR |
-                PRG_F_CURSOR_HOLD | PRG_F_REOPEN,
+                PRG_F_CURSOR_HOLD | PRG_F_REOPEN | PRG_F_PRELUDE | PRG_F_COPY |
+                PRG_F_NOTIFY,
     .version = version,
     .check = pg_check,
     .shared_new = shared_new,
@@ -159,6 +162,7 @@ const struct prg_driver perigee_driver = {
     .conn_new = conn_new,
     .step = pg_step,
     .cancel = pg_cancel,
+    .copy_row = pg_copy_row,
     .unclean = unclean,
     .settle = settle,
     .fini = fini,

@@ -92,10 +92,23 @@ static int number(const char *s) {
   return n > 0 && n < INT32_MAX ? (int)n : 0;
 }
 
+/* "COPY t, line 3, column a: "x"": the number of the record. Other languages than
+** English have other words. */
+static int64_t record_of(const char *where) {
+  const char *copy = where, *line;
+  while (copy != NULL && strncmp(copy, "COPY ", 5) != 0) {
+    copy = strchr(copy, '\n');
+    if (copy != NULL) copy++;
+  }
+  line = copy == NULL ? NULL : strstr(copy, ", line ");
+  return line == NULL ? 0 : strtoll(line + 7, NULL, 10);
+}
+
 static void fill(struct prg_error *e, const struct prg_wire_fields *f,
                  const struct prg_stmt *stmt) {
   for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
     prg_error_set(e, texts[i].field, f->of[texts[i].diag]);
+  e->record = record_of(f->of[PG_DIAG_CONTEXT]);
   e->position = number(f->of[PG_DIAG_STATEMENT_POSITION]);
   if (stmt != NULL) prg_error_set(e, PRG_EF_SQL, stmt->sql);
   e->sent = true;

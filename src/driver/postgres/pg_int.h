@@ -5,11 +5,13 @@
 **
 **   pg_step.c     the loop: reads, ends exchanges, calls state functions
 **   pg_query.c    QUERY and STREAM     pg_batch.c   BATCH
+**   pg_copy.c     COPY_IN, COPY_OUT    pg_copy_row.c rows of a COPY_IN
 **   pg_simple.c   SCRIPT, PING, RESET, the barrier after a cancel
 **   pg_libpq.c    the link by libpq    pg_wire.c    the link by our own codec
 **   pg_stmt.c     prepared statements  pg_result.c  plans and results
 **   pg_connect.c  connecting           pg_cancel.c  cancelling
 **   pg_error.c    errors               pg_driver.c  the exported table
+**   pg_notify.c   notifications
 */
 #ifndef PRG_DRIVER_POSTGRES_PG_INT_H
 #define PRG_DRIVER_POSTGRES_PG_INT_H
@@ -161,7 +163,7 @@ struct pg_result {
   const char *end;   /* of the last part, in its block */
   size_t part, from; /* a part, and the number of its first row */
   const char *at;    /* in a block: the row `next` */
-  size_t next;
+  size_t next, past; /* and the number of the first row that is not there */
   struct prg_arena arena;       /* of the row decoded last */
   struct prg_value *values;     /* owned, or few: room for one row */
   struct prg_value few[PG_FEW]; /* not zeroed: the last member */
@@ -251,10 +253,13 @@ void pg_cache_drop(struct pg_cache *k, struct pg_entry *e, bool close);
 /* ---- requests ----------------------------------------------------------- */
 
 /* What is being sent and read. */
+enum pg_copying { PG_COPY_NONE, PG_COPY_IN, PG_COPY_OUT };
+
 struct pg_exchange {
   bool active;
   bool pipeline;           /* commands are counted, and end with a Sync */
   bool copying;            /* a COPY … TO STDOUT is thrown away */
+  enum pg_copying copy;    /* a COPY that was asked for is in progress */
   bool revalidate;         /* `error` came from RevalidateCachedQuery */
   bool garbled;            /* libpq did not understand the server */
   size_t sent;             /* pipeline: commands sent */
@@ -269,6 +274,8 @@ struct pg_exchange {
   int (*on_end)(struct pg_conn *c);
   /* Sends more when there is room (BATCH), or NULL. */
   int (*on_room)(struct pg_conn *c);
+  /* A COPY begins, 'G' to the server or 'H' from it; NULL: it is refused. */
+  int (*on_copy)(struct pg_conn *c, char type);
   /* How many rows an answer is to bring at most, or NULL: any number. */
   size_t (*rows)(struct pg_conn *c);
 };
@@ -297,6 +304,8 @@ struct pg_run {
   bool retried;     /* it was started anew once */
   bool untold;      /* wire: rows come without a word about their columns */
   bool simple;      /* wire: a simple query */
+  bool preluding;   /* wire: the prelude's answer is awaited */
+  bool opened;      /* the transaction is one that the prelude has begun */
   bool single;      /* libpq: row by row */
   bool has_plan;    /* `plan` is right (NULL: the answer has no columns) */
   bool off_plan;    /* the columns are not those that were described */
@@ -308,7 +317,9 @@ struct pg_run {
   size_t set;       /* BATCH: next set to send */
   int64_t affected; /* BATCH */
   char tag[32];     /* BATCH */
-  struct prg_error *error; /* owned: of our own making, wins */
+  struct pg_copied *copied; /* owned: COPY_OUT */
+  bool copy_told;           /* COPY_IN: its end was sent because of a ghost */
+  struct prg_error *error;  /* owned: of our own making, wins */
 };
 
 struct pg_connect;
@@ -336,7 +347,6 @@ struct pg_conn {
   bool prepared;      /* a PREPARE ran: a reset forgets all statements */
   struct prg_post tick;    /* sends what waits for the end of the hub's turn */
   bool ticking;            /* that is now */
-  size_t depth;            /* so many requests may be in flight; 0, 1: one */
   struct pg_run *run;      /* the one that everything here is about */
   struct pg_run only;      /* the usual case: one at a time */
   struct prg_list flight;  /* runs whose exchange is active, in its order */
@@ -347,6 +357,8 @@ struct pg_conn {
   struct prg_error *abort_cause; /* owned: what aborted the transaction */
   struct prg_error **notices;    /* owned: to be told at the end of the step */
   size_t nnotices;
+  int lost_notices;             /* that were too many, or had no memory */
+  struct prg_list notifies;     /* owned: to be told at the end of the step */
   char *baseline[PG_NBASELINE]; /* owned: parameters right after connecting */
   char reason[96];              /* of unclean() */
   /* Parameters of the statement being sent, as libpq wants them. */
@@ -366,7 +378,6 @@ struct pg_conn {
 */
 struct pg_link {
   const char *name;
-  bool shares;       /* several requests may be in flight */
   bool safe_close;   /* closing a statement that is not there is no error */
   int formats;       /* of results: PG_ANY_FORMAT or PG_EACH_FORMAT */
   int max_described; /* parameters of a statement that can be described */
@@ -376,6 +387,9 @@ struct pg_link {
                const struct prg_stmt *stmt);
   int (*describe)(struct pg_conn *c, const char *name);
   int (*close)(struct pg_conn *c, const char *name);
+  /* The request's prelude, at the head of an exchange that comes to nothing when it
+  ** fails. NULL: it needs an exchange of its own. */
+  void (*prelude)(struct pg_conn *c, const struct prg_stmt *stmt);
   /* Bind and Execute with the parameters in c->values and so on. `plan`: of the
   ** rows (NULL: texts, if any). With `describe` the answer tells its columns. */
   int (*bound)(struct pg_conn *c, const char *name, int n,
@@ -384,6 +398,9 @@ struct pg_link {
   int (*whole)(struct pg_conn *c, const struct prg_stmt *stmt);
   int (*query)(struct pg_conn *c, const char *sql, size_t len);
   int (*sync)(struct pg_conn *c);
+  /* Of a COPY_IN in progress; `why`: it is to fail, NULL: that was all. */
+  int (*copy_data)(struct pg_conn *c, const char *data, size_t n);
+  int (*copy_end)(struct pg_conn *c, const char *why);
   /* Rows are to come as x.rows() says, not all at once. */
   void (*by_rows)(struct pg_conn *c);
   /* Sends what is left; sets want_write. */
@@ -470,6 +487,15 @@ void pg_on_notice(void *arg, const PGresult *res);
 /* Forgets notices that were not told. */
 void pg_drop_notices(struct pg_conn *c);
 
+/* ---- notifications (pg_notify.c) ---------------------------------------- */
+
+/* For links: one has come. Not PRG_OK: the connection is lost. */
+int pg_take_notify(struct pg_conn *c, int64_t pid, const char *channel,
+                   const char *payload) PRG_MUSTCHECK;
+/* At the end of a step: tells those that have come. */
+void pg_tell_notifies(struct pg_conn *c);
+void pg_drop_notifies(struct pg_conn *c);
+
 /* ---- state functions ---------------------------------------------------- */
 
 int pg_query_begin(struct pg_conn *c);   /* QUERY, STREAM, BATCH */
@@ -478,6 +504,31 @@ int pg_script_begin(struct pg_conn *c);
 int pg_ping_begin(struct pg_conn *c);
 int pg_reset_begin(struct pg_conn *c);
 int pg_barrier_begin(struct pg_conn *c);
+
+int pg_copy_begin(struct pg_conn *c);
+
+/* ---- COPY (pg_copy.c, pg_copy_row.c) ------------------------------------ */
+
+struct pg_copied;
+/* NULL is fine. */
+void pg_copied_free(struct pg_copied *k);
+/* Takes CopyData of a COPY_OUT, which comes next in `in`. PRG_AGAIN: nothing that
+** it wants is there as a whole. */
+int pg_copy_take(struct pg_conn *c, struct prg_wire_in *in);
+/* Where a link without one of its own puts what it was sent. NULL without
+** memory. */
+struct prg_wire_in *pg_copied_in(struct pg_conn *c);
+
+/* Is something left in there? */
+bool pg_copy_is_left(const struct pg_conn *c);
+
+/* How rows are written for these columns; with a reference on `s`. NULL without
+** memory. */
+void *pg_copy_codec(struct pg_shared *s, const struct pg_head *head);
+void pg_copy_codec_free(void *codec);
+bool pg_copy_codec_is_binary(const void *codec);
+int pg_copy_row(struct prg_req *req, const struct prg_value *cells,
+                struct prg_error **err);
 
 /* pg_query.c, for pg_batch.c and pg_simple.c. */
 

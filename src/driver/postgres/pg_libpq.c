@@ -1,14 +1,26 @@
 /* The link by libpq, for what our own codec cannot serve. */
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "driver/postgres/pg_int.h"
 
-enum { TLS_READS = 8, MAX_IDLE_READS = 4 };
+enum {
+  TLS_READS = 8,
+  MAX_IDLE_READS = 4,
+  COPY_BYTES = 32 * 1024, /* of a COPY that are taken at once */
+  TLS_RECORD_READS = 3    /* of 8 KB at least: a record has 16 at most */
+};
 
-static void drain_notifications(struct pg_conn *c) {
+/* Parses what was read, too. */
+static int take_notifies(struct pg_conn *c) {
   PGnotify *n;
-  while ((n = PQnotifies(c->pg)) != NULL) PQfreemem(n);
+  int rc = PRG_OK;
+  while (rc == PRG_OK && (n = PQnotifies(c->pg)) != NULL) {
+    rc = pg_take_notify(c, n->be_pid, n->relname, n->extra);
+    PQfreemem(n);
+  }
+  return rc;
 }
 
 static bool is_lost(const struct pg_conn *c) {
@@ -18,13 +30,19 @@ static bool is_lost(const struct pg_conn *c) {
 /* ---- fields ------------------------------------------------------------- */
 
 static void take_fields(const PGresult *res, struct prg_wire_fields *f) {
-  static const char letters[] = {
-      PG_DIAG_SEVERITY,           PG_DIAG_SEVERITY_NONLOCALIZED,
-      PG_DIAG_SQLSTATE,           PG_DIAG_MESSAGE_PRIMARY,
-      PG_DIAG_MESSAGE_DETAIL,     PG_DIAG_MESSAGE_HINT,
-      PG_DIAG_STATEMENT_POSITION, PG_DIAG_SCHEMA_NAME,
-      PG_DIAG_TABLE_NAME,         PG_DIAG_COLUMN_NAME,
-      PG_DIAG_CONSTRAINT_NAME,    PG_DIAG_SOURCE_FUNCTION};
+  static const char letters[] = {PG_DIAG_SEVERITY,
+                                 PG_DIAG_SEVERITY_NONLOCALIZED,
+                                 PG_DIAG_SQLSTATE,
+                                 PG_DIAG_MESSAGE_PRIMARY,
+                                 PG_DIAG_MESSAGE_DETAIL,
+                                 PG_DIAG_MESSAGE_HINT,
+                                 PG_DIAG_STATEMENT_POSITION,
+                                 PG_DIAG_SCHEMA_NAME,
+                                 PG_DIAG_TABLE_NAME,
+                                 PG_DIAG_COLUMN_NAME,
+                                 PG_DIAG_CONSTRAINT_NAME,
+                                 PG_DIAG_SOURCE_FUNCTION,
+                                 PG_DIAG_CONTEXT};
   memset(f, 0, sizeof *f);
   for (size_t i = 0; i < sizeof letters; i++)
     f->of[(unsigned char)letters[i]] = PQresultErrorField(res, letters[i]);
@@ -108,6 +126,15 @@ static int query(struct pg_conn *c, const char *sql, size_t len) {
   return sent(c, PQsendQuery(c->pg, sql));
 }
 
+static int copy_data(struct pg_conn *c, const char *data, size_t n) {
+  return PQputCopyData(c->pg, data, (int)n) == 1 ? PRG_OK : pg_lose(c, NULL);
+}
+
+static int copy_end(struct pg_conn *c, const char *why) {
+  c->run->x.copy = PG_COPY_NONE;
+  return PQputCopyEnd(c->pg, why) == 1 ? flush(c) : pg_lose(c, NULL);
+}
+
 static void by_rows(struct pg_conn *c) {
 #ifdef LIBPQ_HAS_CHUNK_MODE
   if (c->run->req->kind == PRG_REQ_STREAM) {
@@ -120,7 +147,21 @@ static void by_rows(struct pg_conn *c) {
 
 /* ---- reading ------------------------------------------------------------ */
 
+/* In the middle of a COPY to the server libpq does not look at errors, so that all
+** of the rest would be sent for nothing. Nothing but notices comes otherwise. */
+static int look_for_error(struct pg_conn *c) {
+  char type = '\0';
+  if (recv(PQsocket(c->pg), &type, 1, MSG_PEEK | MSG_DONTWAIT) != 1 ||
+      type != 'E' || PQsslInUse(c->pg))
+    return PRG_OK;
+  c->run->x.on_room = NULL;
+  return copy_end(c,
+                  "the server has refused it"); /* which it has said before */
+}
+
 static int read_busy(struct pg_conn *c) {
+  if (c->run->x.copy == PG_COPY_IN && look_for_error(c) != PRG_OK)
+    return PRG_ERR;
   c->half_read = PQsslInUse(c->pg) != 0;
   /* A failure shows in the result. */
   if (!PQconsumeInput(c->pg)) return is_lost(c) ? PRG_OK : pg_lose(c, NULL);
@@ -132,13 +173,15 @@ static int read_busy(struct pg_conn *c) {
 ** must not stop the loop. */
 static int read_idle(struct pg_conn *c) {
   struct pollfd p = {.events = POLLIN};
-  int rounds = 0;
+  int rounds = 0, hidden = PQsslInUse(c->pg) ? TLS_RECORD_READS : 0;
   do {
     bool ok = PQconsumeInput(c->pg);
-    drain_notifications(c); /* parses, and so finds the server's last words */
+    if (take_notifies(c) != PRG_OK) return PRG_ERR;
+    /* What it has parsed may have been the server's last words. */
     if (!ok || is_lost(c) || c->fatal != NULL) return pg_lose(c, NULL);
     p.fd = PQsocket(c->pg);
-  } while (++rounds < MAX_IDLE_READS && poll(&p, 1, 0) > 0);
+  } while (++rounds < hidden ||
+           (rounds < MAX_IDLE_READS && poll(&p, 1, 0) > 0));
   return PRG_OK;
 }
 
@@ -159,7 +202,6 @@ static enum prg_tx tx_of(const struct pg_conn *c) {
 
 static void end_exchange(struct pg_conn *c) {
   pg_exchange_ended(c, tx_of(c));
-  drain_notifications(c);
 }
 
 static void take_error(struct pg_conn *c, PGresult *res) {
@@ -174,6 +216,8 @@ static int take_copy(struct pg_conn *c, PGresult *res) {
   ExecStatusType st = PQresultStatus(res);
   bool alone = !c->run->x.pipeline;
   PQclear(res);
+  if (c->run->x.on_copy != NULL && st != PGRES_COPY_BOTH)
+    return c->run->x.on_copy(c, st == PGRES_COPY_IN ? 'G' : 'H');
   pg_refuse_copy(c);
   if (st == PGRES_COPY_OUT && alone) {
     c->run->x.copying = true;
@@ -192,6 +236,48 @@ static int skip_copy(struct pg_conn *c) {
   if (n == 0) return PRG_AGAIN;
   c->run->x.copying = false;
   return PRG_OK;
+}
+
+/* What OpenSSL has decrypted but libpq's buffer had no room for does not make the
+** socket readable. */
+static bool read_rest(struct pg_conn *c) {
+  if (!c->half_read) return false;
+  struct pollfd p = {.fd = PQsocket(c->pg), .events = POLLIN};
+  c->half_read = poll(&p, 1, 0) > 0;
+  return PQconsumeInput(c->pg) == 1;
+}
+
+/* Moves what is there to `in`, as messages again. PRG_AGAIN: it will come. */
+static int move_copied(struct pg_conn *c, struct prg_wire_in *in) {
+  char *line;
+  int n = 0, rc = PRG_OK;
+  for (size_t moved = 0; moved < COPY_BYTES && rc == PRG_OK;
+       moved += (size_t)n) {
+    n = PQgetCopyData(c->pg, &line, 1);
+    if (n == 0 && moved == 0) return read_rest(c) ? PRG_OK : PRG_AGAIN;
+    if (n <= 0) break;
+    const char head[] = {'d', (char)((unsigned)(n + 4) >> 24),
+                         (char)((unsigned)(n + 4) >> 16),
+                         (char)((unsigned)(n + 4) >> 8), (char)(n + 4)};
+    rc = prg_wire_put(in, head, sizeof head);
+    if (rc == PRG_OK) rc = prg_wire_put(in, line, (size_t)n);
+    PQfreemem(line);
+  }
+  if (rc != PRG_OK) return pg_lose(c, prg_error_oom());
+  if (n < 0) c->run->x.copy = PG_COPY_NONE;
+  return PRG_OK;
+}
+
+static int take_copied(struct pg_conn *c) {
+  struct prg_wire_in *in = pg_copied_in(c);
+  struct prg_wire_msg trailer;
+  if (in == NULL) return pg_lose(c, prg_error_oom());
+  int rc = PRG_AGAIN;
+  if (prg_wire_peek(in) == 'd') {
+    rc = pg_copy_take(c, in);
+    if (rc == PRG_AGAIN) rc = prg_wire_next(in, &trailer);
+  }
+  return rc == PRG_AGAIN ? move_copied(c, in) : rc;
 }
 
 static int take_sync(struct pg_conn *c) {
@@ -238,7 +324,9 @@ static void take_answer(struct pg_conn *c, PGresult *res) {
   a.nrows = (size_t)PQntuples(res);
   a.tag = PQcmdStatus(res);
   /* The end of a PREPARE has neither columns nor parameters. */
-  if (c->run->loose && c->run->x.pipeline && st == PGRES_COMMAND_OK)
+  bool describes =
+      c->run->loose || (c->run->req != NULL && c->run->req->copy != NULL);
+  if (describes && c->run->x.pipeline && st == PGRES_COMMAND_OK)
     a.described = head_of(res);
   c->run->x.on_result(c, &a);
   pg_head_unref(a.described);
@@ -294,6 +382,10 @@ static int take(struct pg_conn *c) {
     int rc = skip_copy(c);
     if (rc != PRG_OK) return is_lost(c) ? pg_lose(c, NULL) : rc;
   }
+  if (c->run->x.copy != PG_COPY_NONE || pg_copy_is_left(c)) {
+    if (is_lost(c)) return pg_lose(c, NULL);
+    return c->run->x.copy == PG_COPY_IN ? PRG_AGAIN : take_copied(c);
+  }
   if (must_wait(c)) return PRG_AGAIN;
   PGresult *res = PQgetResult(c->pg);
   return res == NULL ? take_null(c) : take_result(c, res);
@@ -318,14 +410,16 @@ static void fini(struct pg_conn *c) {
   (void)c;
 }
 
+/* A notification may have come with the end of the last answer, in TLS behind
+** what libpq had room for. */
 static int rest(struct pg_conn *c) {
-  (void)c;
-  return PRG_OK;
+  if (!c->half_read) return take_notifies(c);
+  c->half_read = false;
+  return read_idle(c);
 }
 
 const struct pg_link pg_by_libpq = {
     .name = "libpq",
-    .shares = false,
 #ifdef LIBPQ_HAS_CLOSE_PREPARED
     .safe_close = true,
 #endif
@@ -342,6 +436,8 @@ const struct pg_link pg_by_libpq = {
     .whole = whole,
     .query = query,
     .sync = sync,
+    .copy_data = copy_data,
+    .copy_end = copy_end,
     .by_rows = by_rows,
     .flush = flush,
     .may_wait = may_wait,

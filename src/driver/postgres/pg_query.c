@@ -472,6 +472,40 @@ static int after_answer(struct pg_conn *c) {
   return finish_answer(c);
 }
 
+/* ---- the prelude -------------------------------------------------------- */
+
+static void ignore(struct pg_conn *c, struct pg_answer *a) {
+  (void)c;
+  (void)a;
+}
+
+static bool wants_prelude(const struct prg_req *req) {
+  return req->prelude != NULL && !req->begun;
+}
+
+/* At the head of the first exchange of the request. */
+static void lead(struct pg_conn *c) {
+  const struct prg_req *req = c->run->req;
+  if (wants_prelude(req)) c->link->prelude(c, req->prelude);
+}
+
+static int after_prelude(struct pg_conn *c) {
+  struct prg_req *req = c->run->req;
+  struct prg_error *e = pg_take_error(c);
+  if (e != NULL) {
+    if (e != prg_error_oom()) prg_error_set(e, PRG_EF_SQL, req->prelude->sql);
+    return pg_finish(c, NULL, e);
+  }
+  req->begun = true;
+  c->run->state = pg_query_begin;
+  return PRG_OK;
+}
+
+/* For links that cannot send it along. */
+static int prelude_alone(struct pg_conn *c) {
+  return pg_exchange_query(c, c->run->req->prelude->sql, ignore, after_prelude);
+}
+
 /* ---- out of date statements --------------------------------------------- */
 
 enum remedy { NONE, ANEW, CLOSE_ANEW, AS_TEXT };
@@ -481,6 +515,7 @@ static enum remedy remedy_of(const struct pg_conn *c,
                              const struct prg_error *e) {
   const struct pg_run *r = c->run;
   if (r->entry == NULL || r->delivered) return NONE;
+  if (r->req->prelude != NULL && !r->req->begun) return NONE; /* its error */
   if (strcmp(e->sqlstate, "26000") == 0) return ANEW;
   if (r->loose) return strcmp(e->sqlstate, "42P05") == 0 ? ANEW : NONE;
   /* It was analysed anew, with the parameters' types of then, and what it names
@@ -514,6 +549,19 @@ static void apply(struct pg_conn *c, enum remedy what) {
   r->entry = NULL;
 }
 
+static int after_undo(struct pg_conn *c) {
+  struct prg_error *e = pg_take_error(c);
+  if (e != NULL) return pg_finish(c, NULL, e);
+  c->run->req->begun = false;
+  c->run->state = pg_query_begin;
+  return PRG_OK;
+}
+
+/* Nothing ran in the transaction that the prelude has begun. */
+static int undo_prelude(struct pg_conn *c) {
+  return pg_exchange_query(c, "ROLLBACK", ignore, after_undo);
+}
+
 int pg_query_failed(struct pg_conn *c, struct prg_error *e) {
   struct pg_run *r = c->run;
   enum remedy what = remedy_of(c, e);
@@ -521,15 +569,17 @@ int pg_query_failed(struct pg_conn *c, struct prg_error *e) {
                strcmp(e->sqlstate, "57014") == 0;
   bool again = (what != NONE || stray) && r->was_idle && !r->retried &&
                c->base.tx == PRG_TX_IDLE;
+  bool undo =
+      what != NONE && r->opened && !r->retried && c->base.tx == PRG_TX_FAILED;
   if (what != NONE) apply(c, what);
-  if (!again) {
+  if (!again && !undo) {
     if (what != NONE && e != prg_error_oom()) e->retryable = true;
     return pg_finish(c, NULL, e);
   }
   prg_error_unref(e);
   pg_run_fini(c);
   r->retried = true;
-  c->run->state = pg_query_begin;
+  c->run->state = undo ? undo_prelude : pg_query_begin;
   return PRG_OK;
 }
 
@@ -611,8 +661,10 @@ static int prepare(struct pg_conn *c) {
   if (r->entry == NULL) return pg_finish(c, NULL, prg_error_oom());
   r->loose = true;
   const char *name = r->entry->name;
-  if (pg_pipeline_begin(c, on_prepared, after_prepare) != PRG_OK ||
-      send_closing(c) != PRG_OK || c->link->parse(c, name, stmt) != PRG_OK ||
+  if (pg_pipeline_begin(c, on_prepared, after_prepare) != PRG_OK)
+    return PRG_ERR;
+  lead(c);
+  if (send_closing(c) != PRG_OK || c->link->parse(c, name, stmt) != PRG_OK ||
       c->link->describe(c, name) != PRG_OK)
     return PRG_ERR;
   return c->link->sync(c);
@@ -646,6 +698,7 @@ static int prepare_answer(struct pg_conn *c, const Oid *types,
 static void begin_answer(struct pg_conn *c) {
   pg_exchange_begin(c, on_answer, after_answer);
   c->run->x.rows = rows_wanted;
+  lead(c);
 }
 
 static int answer_begun(struct pg_conn *c, int rc) {
@@ -708,6 +761,19 @@ static int execute_unnamed(struct pg_conn *c) {
   return answer_begun(c, c->link->whole(c, stmt));
 }
 
+/* COMMIT and its kin as one message instead of five. */
+static int execute_control(struct pg_conn *c) {
+  struct prg_error *err = NULL;
+  if (prepare_answer(c, NULL, &err) != PRG_OK) return pg_finish(c, NULL, err);
+  return pg_exchange_query(c, c->run->req->stmt->sql, on_answer, after_answer);
+}
+
+static bool is_control(const struct prg_req *req) {
+  return (req->stmt->flags & PRG_STMT_CONTROL) != 0 &&
+         req->stmt->nparams == 0 && req->kind == PRG_REQ_QUERY &&
+         req->prelude == NULL;
+}
+
 /* FETCH is a utility statement, but one that gives rows again and again. */
 static bool is_fetch(const struct prg_stmt *stmt) {
   return strncasecmp(stmt->sql, "FETCH", 5) == 0;
@@ -727,18 +793,25 @@ int pg_query_begin(struct pg_conn *c) {
   struct prg_error *e = pg_refuse(req);
   bool batch = req->kind == PRG_REQ_BATCH;
   if (e != NULL) return pg_finish(c, NULL, e);
-  r->was_idle = c->base.tx == PRG_TX_IDLE;
+  if (wants_prelude(req)) {
+    r->opened = c->base.tx == PRG_TX_IDLE;
+    if (c->link->prelude == NULL) return prelude_alone(c);
+  }
+  r->was_idle = c->base.tx == PRG_TX_IDLE && req->prelude == NULL;
   if (reserve_params(c, (size_t)req->stmt->nparams) != PRG_OK)
     return pg_finish(c, NULL, prg_error_oom());
   declare(c);
   if (!is_named(c)) {
-    c->run->state = batch ? pg_batch_execute : execute_unnamed;
+    c->run->state = batch             ? pg_batch_execute
+                    : is_control(req) ? execute_control
+                                      : execute_unnamed;
     return PRG_OK;
   }
   r->entry = pg_cache_find(&c->cache, req->stmt, c->sig);
   if (r->entry != NULL) pg_entry_ref(r->entry);
   /* They are needed after this step, or would be for a second try. */
-  if ((r->entry == NULL || r->was_idle) && prg_req_own_params(req) != PRG_OK)
+  if ((r->entry == NULL || r->was_idle || r->opened) &&
+      prg_req_own_params(req) != PRG_OK)
     return pg_finish(c, NULL, prg_error_oom());
   if (r->entry == NULL) return prepare(c);
   c->run->state = batch ? pg_batch_execute : execute;

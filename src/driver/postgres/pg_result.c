@@ -254,16 +254,22 @@ static int decode_res(struct pg_result *r, const PGresult *res, int row) {
 
 /* The cells were looked at when the row came (prg_wire_rows). */
 static int decode_block(struct pg_result *r, const char *row) {
-  const struct pg_plan_col *cols = r->plan->cols;
+  const struct pg_plan_col *col = r->plan->cols;
+  const struct pg_plan_col *end = col + r->base.desc->ncols;
   const char *at = row + PRG_WIRE_ROW_HEAD;
-  size_t n = r->base.desc->ncols;
-  if (prg_wire_get16(at - 2) != n) return PRG_ERR;
-  for (size_t c = 0; c < n; c++) {
-    struct pg_cell cell;
-    cell.value = prg_wire_cell(&at, &cell.len);
-    if (!pg_decode_fast(cols[c].fast, cell.value, cell.len, &r->values[c]) &&
-        decode_slow(r, c, cell) != PRG_OK)
+  if (prg_wire_get16(at - 2) != (unsigned)(end - col)) return PRG_ERR;
+  for (struct prg_value *v = r->values; col < end; col++, v++) {
+    int len = (int)prg_wire_get32(at);
+    at += 4;
+    if (len < 0) {
+      v->type = PRG_NULL;
+      continue;
+    }
+    if (!pg_decode_fast(col->fast, at, len, v) &&
+        decode_slow(r, (size_t)(col - r->plan->cols),
+                    (struct pg_cell){len, at}) != PRG_OK)
       return PRG_ERR;
+    at += len;
   }
   return PRG_OK;
 }
@@ -278,18 +284,27 @@ static const char *find_row(struct pg_result *r, const struct pg_part *p,
     from = r->from;
   }
   for (; from < i; from++) at = prg_wire_row_next(at);
-  r->at = prg_wire_row_next(at);
-  r->next = i + 1;
   return at;
 }
 
+/* Rows are usually read one after the other, and most lie in the same block. */
 static const struct prg_value *result_row(struct prg_result *base, size_t i) {
   struct pg_result *r = result_of(base);
-  const struct pg_part *p = part_of(r, i);
+  const char *row = r->at;
+  int rc;
   if (r->arena.used > 0) prg_arena_reset(&r->arena);
-  int rc = p->block != NULL ? decode_block(r, find_row(r, p, i))
-                            : decode_res(r, p->res, (int)(i - r->from));
-  return rc == PRG_OK ? r->values : NULL;
+  if (i != r->next || i >= r->past) {
+    const struct pg_part *p = part_of(r, i);
+    if (p->block == NULL) {
+      rc = decode_res(r, p->res, (int)(i - r->from));
+      return rc == PRG_OK ? r->values : NULL;
+    }
+    row = find_row(r, p, i);
+    r->past = r->from + p->n;
+  }
+  r->at = prg_wire_row_next(row);
+  r->next = i + 1;
+  return decode_block(r, row) == PRG_OK ? r->values : NULL;
 }
 
 static const struct prg_result_ops ops = {

@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 
-/* So many notices are told in one step. */
+/* So many notices are told in one step; of the others only how many they were. */
 enum { MAX_NOTICES = 512 };
 
 /* ---- notices ------------------------------------------------------------ */
@@ -27,6 +27,7 @@ void pg_take_notice(struct pg_conn *c, const struct prg_wire_fields *f) {
   if (c->notices == NULL)
     c->notices = prg_calloc(MAX_NOTICES, sizeof(struct prg_error *));
   if (c->notices == NULL || c->nnotices == MAX_NOTICES) {
+    c->lost_notices++;
     prg_error_unref(e);
     return;
   }
@@ -40,10 +41,20 @@ void pg_drop_notices(struct pg_conn *c) {
   c->notices = NULL;
 }
 
+static void tell_lost(struct pg_conn *c) {
+  struct prg_error *e = prg_error_new(PRG_K_USAGE, "notices were dropped");
+  if (e == prg_error_oom()) return; /* in another step */
+  e->code = c->lost_notices;
+  c->lost_notices = 0;
+  prg_conn_tell_notice(&c->base, e);
+  prg_error_unref(e);
+}
+
 static void tell_notices(struct pg_conn *c) {
   for (size_t i = 0; i < c->nnotices; i++)
     prg_conn_tell_notice(&c->base, c->notices[i]);
   pg_drop_notices(c);
+  if (c->lost_notices > 0) tell_lost(c);
 }
 
 /* ---- runs --------------------------------------------------------------- */
@@ -83,6 +94,7 @@ void pg_run_fini(struct pg_conn *c) {
   pg_entry_unref(r->entry);
   pg_plan_unref(r->plan);
   free_answers(r);
+  if (r->copied != NULL) pg_copied_free(r->copied);
   pg_head_unref(r->described);
   if (r->unknown != NULL) prg_free(r->unknown);
   if (r->error != NULL) prg_error_unref(r->error);
@@ -217,8 +229,14 @@ void pg_exchange_ended(struct pg_conn *c, enum prg_tx tx) {
 void pg_take_failure(struct pg_conn *c, const struct prg_wire_fields *f) {
   struct pg_run *r = c->run;
   const char *where = f->of['R'];
-  if (r->x.error != NULL || r->x.ended < r->nclosing) return;
-  struct prg_error *e = pg_error_of(f, r->req == NULL ? NULL : r->req->stmt);
+  bool prelude = r->preluding;
+  r->preluding = false;
+  if (r->x.error != NULL || (r->x.ended < r->nclosing && !prelude)) return;
+  const struct prg_stmt *stmt = r->req == NULL ? NULL
+                                : prelude      ? r->req->prelude
+                                               : r->req->stmt;
+  struct prg_error *e = pg_error_of(f, stmt);
+  if (prelude && e != prg_error_oom()) prg_error_set(e, PRG_EF_SQL, stmt->sql);
   if (e->kind == PRG_K_ABORTED && e != prg_error_oom())
     e->cause = prg_error_ref(c->abort_cause);
   r->x.error = e;
@@ -234,10 +252,19 @@ void pg_refuse_copy(struct pg_conn *c) {
 }
 
 /* A stream whose owner has not asked for more: the socket is left alone, which
-** in the end stops the server. */
+** in the end stops the server. (Of a COPY to the server the owner has to give
+** more, and what the server has to say meanwhile is heard.) */
 static bool is_paused(const struct pg_conn *c) {
   const struct pg_run *r = first_of(&c->flight);
-  return r != NULL && r->req != NULL && r->req->state == PRG_REQ_PAUSED;
+  return r != NULL && r->req != NULL && r->req->state == PRG_REQ_PAUSED &&
+         r->req->kind != PRG_REQ_COPY_IN;
+}
+
+/* May c->run send more? */
+static bool has_room(const struct pg_conn *c) {
+  const struct pg_run *r = c->run;
+  return r->x.on_room != NULL && !c->want_write && r->req != NULL &&
+         r->req->state != PRG_REQ_PAUSED;
 }
 
 /* Has everything that was sent so far been answered? */
@@ -278,9 +305,9 @@ static int end_of(struct pg_conn *c) {
 static int pump(struct pg_conn *c) {
   struct pg_exchange *x = &c->run->x;
   if (c->want_write && c->link->flush(c) != PRG_OK) return PRG_ERR;
-  if (x->on_room != NULL && !c->want_write) {
+  if (has_room(c)) {
     if (x->on_room(c) != PRG_OK) return PRG_ERR;
-    if (x->on_room != NULL && !c->want_write) prg_conn_kick(&c->base);
+    if (has_room(c)) prg_conn_kick(&c->base);
   }
   while (x->active) {
     if (is_paused(c) || is_even(x)) return PRG_AGAIN;
@@ -304,18 +331,19 @@ static int (*state_for(const struct prg_req *req))(struct pg_conn *) {
       return pg_ping_begin;
     case PRG_REQ_RESET:
       return pg_reset_begin;
+    case PRG_REQ_COPY_IN:
+    case PRG_REQ_COPY_OUT:
+      return pg_copy_begin;
   }
   return pg_query_begin;
 }
 
-/* May a request be in flight together with others like it? Each is a transaction
-** of its own, and leaves the session as it is. */
+/* May a request be in flight together with others like it? Its owner says so, and
+** it leaves the session as it is. */
 static bool is_shareable(const struct pg_conn *c, const struct prg_req *req) {
-  static const unsigned never = PRG_STMT_CONTROL | PRG_STMT_SESSION |
-                                PRG_STMT_TOUCH | PRG_STMT_COPY |
-                                PRG_STMT_MULTI | PRG_STMT_UTILITY;
-  return c->link->shares && c->depth > 1 && req->kind == PRG_REQ_QUERY &&
-         (req->stmt->flags & never) == 0 && c->base.tx == PRG_TX_IDLE &&
+  return req->share && c->base.pipeline > 1 && req->kind == PRG_REQ_QUERY &&
+         req->prelude == NULL && (req->stmt->flags & PRG_STMT_ALONE) == 0 &&
+         (c->base.tx == PRG_TX_IDLE || c->base.tx == PRG_TX_OPEN) &&
          c->base.config->statement_cache > 0;
 }
 
@@ -325,7 +353,7 @@ static bool may_join(const struct pg_conn *c) {
   const struct prg_list *queue = &c->base.queue;
   const struct pg_run *last = run_of(c->flight.head.prev);
   if (queue->count == 0 || !last->shared || last->loose ||
-      c->flight.count >= c->depth)
+      c->flight.count >= c->base.pipeline)
     return false;
   return is_shareable(c, PRG_CONTAINER(queue->head.next, struct prg_req, link));
 }
@@ -444,7 +472,9 @@ static int end_step(struct pg_conn *c) {
     return PRG_OK;
   }
   c->ticking = false;
-  return c->link->flush(c);
+  if (c->link->flush(c) != PRG_OK) return PRG_ERR;
+  if (has_room(c)) prg_conn_kick(&c->base); /* the socket has taken the rest */
+  return PRG_OK;
 }
 
 int pg_step(struct prg_conn *base, unsigned ready, struct prg_wait *w) {
@@ -455,7 +485,8 @@ int pg_step(struct prg_conn *base, unsigned ready, struct prg_wait *w) {
   if (rc == PRG_OK) rc = advance(c);
   if (rc == PRG_AGAIN && base->error == NULL && base->state == PRG_CONN_READY)
     rc = end_step(c);
-  if (c->nnotices > 0) tell_notices(c);
+  if (c->nnotices > 0 || c->lost_notices > 0) tell_notices(c);
+  if (c->notifies.count > 0) pg_tell_notifies(c);
   fill_wait(c, ready, w);
   return rc;
 }

@@ -36,8 +36,12 @@ static size_t length(int n) {
 /* `v`, below 100, in two digits. Times come one at a time in results of many rows,
 ** and snprintf takes longer than all the rest. */
 static char *put_pair(unsigned v, char *to) {
-  to[0] = (char)('0' + v / 10);
-  to[1] = (char)('0' + v % 10);
+  static const char pairs[] =
+      "00010203040506070809101112131415161718192021222324"
+      "25262728293031323334353637383940414243444546474849"
+      "50515253545556575859606162636465666768697071727374"
+      "75767778798081828384858687888990919293949596979899";
+  memcpy(to, pairs + (size_t)v * 2, 2);
   return to + 2;
 }
 
@@ -46,13 +50,13 @@ static char *put_pair(unsigned v, char *to) {
 static struct date date_of(int64_t days) {
   int64_t z = days + EPOCH_DAYS;
   int64_t era = (z >= 0 ? z : z - (ERA_DAYS - 1)) / ERA_DAYS;
-  int doe = (int)(z - era * ERA_DAYS);
-  int yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-  int doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-  int mp = (5 * doy + 2) / 153;
+  unsigned doe = (unsigned)(z - era * ERA_DAYS);
+  unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+  unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+  unsigned mp = (5 * doy + 2) / 153;
   struct date d;
-  d.day = doy - (153 * mp + 2) / 5 + 1;
-  d.month = mp < 10 ? mp + 3 : mp - 9;
+  d.day = (int)(doy - (153 * mp + 2) / 5 + 1);
+  d.month = (int)(mp < 10 ? mp + 3 : mp - 9);
   d.year = yoe + era * ERA_YEARS + (d.month <= 2);
   return d;
 }

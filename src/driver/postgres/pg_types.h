@@ -249,4 +249,15 @@ int pg_encode(struct pg_catalog *cat, struct pg_target to,
               const struct prg_value *v, struct prg_arena *arena,
               struct pg_param *out, struct prg_error **err) PRG_MUSTCHECK;
 
+/* ---- COPY --------------------------------------------------------------- */
+
+/* Can all that pg_encode() takes for the type be written in binary? */
+bool pg_copies_binary(const struct pg_catalog *cat, uint32_t oid);
+/* Appends a value that is not NULL as COPY wants it: length and bytes, or the text
+** without COPY's escapes. Errors as of pg_encode(); something may have been
+** appended. */
+int pg_encode_copy(struct pg_catalog *cat, struct pg_target to,
+                   const struct prg_value *v, bool binary, struct prg_buf *b,
+                   struct prg_error **err) PRG_MUSTCHECK;
+
 #endif

@@ -101,8 +101,18 @@ static int forget(struct pg_conn *c, const char *name) {
   return sent(c);
 }
 
-static void bind(struct pg_conn *c, const char *name, int n,
-                 const struct pg_plan *plan) {
+/* Its messages are not counted: its end is told by `preluding`. */
+static void prelude(struct pg_conn *c, const struct prg_stmt *stmt) {
+  const struct prg_wire_text sql = {stmt->sql, stmt->len};
+  const struct prg_wire_bind none = {.stmt = ""};
+  prg_wire_parse(&c->wire->out, "", sql, NULL, 0);
+  prg_wire_bind(&c->wire->out, &none);
+  prg_wire_execute(&c->wire->out, 0);
+  c->run->preluding = true;
+}
+
+static struct prg_wire_bind bind_of(struct pg_conn *c, const char *name, int n,
+                                    const struct pg_plan *plan) {
   struct prg_wire_bind b = {.stmt = name,
                             .nparams = n,
                             .values = c->values,
@@ -112,16 +122,26 @@ static void bind(struct pg_conn *c, const char *name, int n,
     b.results = plan->formats;
     b.nresults = plan->format == PG_EACH_FORMAT ? (int)plan->desc->ncols : 1;
   }
-  prg_wire_bind(&c->wire->out, &b);
+  return b;
 }
 
 static int bound(struct pg_conn *c, const char *name, int n,
                  const struct pg_plan *plan, bool want_columns) {
   struct prg_wire_out *o = &c->wire->out;
-  bind(c, name, n, plan);
-  if (want_columns) prg_wire_describe(o, 'P', "");
-  prg_wire_execute(o, 0);
+  struct prg_wire_bind b = bind_of(c, name, n, plan);
+  struct pg_exchange *x = &c->run->x;
   c->run->untold = !want_columns;
+  if (!want_columns) { /* nearly always: all in one piece */
+    prg_wire_run(o, &b, !x->pipeline);
+    if (x->pipeline)
+      x->sent++;
+    else
+      x->syncs = 1;
+    return PRG_OK;
+  }
+  prg_wire_bind(o, &b);
+  prg_wire_describe(o, 'P', "");
+  prg_wire_execute(o, 0);
   return sent(c);
 }
 
@@ -129,7 +149,8 @@ static int whole(struct pg_conn *c, const struct prg_stmt *stmt) {
   struct prg_wire_out *o = &c->wire->out;
   struct prg_wire_text sql = {stmt->sql, stmt->len};
   prg_wire_parse(o, "", sql, c->sig, stmt->nparams);
-  bind(c, "", stmt->nparams, NULL);
+  struct prg_wire_bind b = bind_of(c, "", stmt->nparams, NULL);
+  prg_wire_bind(o, &b);
   prg_wire_describe(o, 'P', "");
   prg_wire_execute(o, 0);
   c->run->untold = false;
@@ -141,6 +162,20 @@ static int query(struct pg_conn *c, const char *sql, size_t len) {
   c->run->untold = false;
   c->run->simple = true;
   c->run->x.syncs = 1;
+  return PRG_OK;
+}
+
+static int copy_data(struct pg_conn *c, const char *data, size_t n) {
+  prg_wire_copy_data(&c->wire->out, data, n);
+  return PRG_OK;
+}
+
+static int copy_end(struct pg_conn *c, const char *why) {
+  c->run->x.copy = PG_COPY_NONE;
+  if (why == NULL)
+    prg_wire_copy_done(&c->wire->out);
+  else
+    prg_wire_copy_fail(&c->wire->out, why);
   return PRG_OK;
 }
 
@@ -222,6 +257,15 @@ static int take_notice(struct pg_conn *c, const struct prg_wire_msg *m) {
   return PRG_OK;
 }
 
+static int take_notify(struct pg_conn *c, const struct prg_wire_msg *m) {
+  struct prg_wire_cur cur = prg_wire_body(m);
+  uint32_t pid = prg_wire_int32(&cur);
+  const char *channel = prg_wire_string(&cur);
+  const char *payload = prg_wire_string(&cur);
+  if (cur.bad) return lose_malformed(c, m);
+  return pg_take_notify(c, pid, channel, payload);
+}
+
 /* Notices, parameters and notifications come when they like. PRG_AGAIN: it is
 ** none of these. */
 static int take_any_time(struct pg_conn *c, const struct prg_wire_msg *m) {
@@ -230,7 +274,8 @@ static int take_any_time(struct pg_conn *c, const struct prg_wire_msg *m) {
       return take_notice(c, m);
     case 'S':
       return take_parameter(c, m);
-    case 'A': /* nobody listens */
+    case 'A':
+      return take_notify(c, m);
     case 'K':
       return PRG_OK;
     default:
@@ -356,6 +401,12 @@ static void answer_init(struct pg_conn *c, struct pg_answer *a) {
   a->tag = "";
 }
 
+static int prelude_ended(struct pg_conn *c) {
+  c->run->preluding = false;
+  c->run->req->begun = true;
+  return PRG_OK;
+}
+
 static int take_end(struct pg_conn *c, const struct prg_wire_msg *m) {
   struct pg_wire *w = c->wire;
   struct prg_wire_cur cur = prg_wire_body(m);
@@ -364,6 +415,7 @@ static int take_end(struct pg_conn *c, const struct prg_wire_msg *m) {
   a.end = true;
   if (m->type == 'C') a.tag = prg_wire_string(&cur);
   if (cur.bad) return lose_malformed(c, m);
+  if (c->run->preluding) return prelude_ended(c);
   if (c->run->x.copying)
     c->run->x.copying = false;
   else
@@ -380,6 +432,7 @@ static int take_error(struct pg_conn *c, const struct prg_wire_msg *m) {
   if (pg_is_fatal(&f)) pg_take_notice(c, &f);
   forget_columns(c->wire);
   c->run->x.copying = false;
+  c->run->x.copy = PG_COPY_NONE;
   return PRG_OK;
 }
 
@@ -406,6 +459,8 @@ static int take_ready(struct pg_conn *c, const struct prg_wire_msg *m) {
 /* In a COPY to the server all that was sent behind it, the Sync too, is taken for
 ** its data, or ignored. */
 static int take_copy(struct pg_conn *c, const struct prg_wire_msg *m) {
+  if (c->run->x.on_copy != NULL && m->type != 'W')
+    return c->run->x.on_copy(c, m->type);
   pg_refuse_copy(c);
   if (c->run->x.pipeline || m->type == 'W') return pg_lose(c, pg_take_error(c));
   if (m->type == 'H') {
@@ -429,7 +484,7 @@ static int take_message(struct pg_conn *c, const struct prg_wire_msg *m) {
       return take_ready(c, m);
     case '1': /* ParseComplete: part of a command, or one of its own */
     case '3':
-      command_ended(c);
+      if (!c->run->preluding) command_ended(c);
       return PRG_OK;
     case 't':
       return take_param_types(c, m);
@@ -442,11 +497,14 @@ static int take_message(struct pg_conn *c, const struct prg_wire_msg *m) {
     case 'H':
     case 'W':
       return take_copy(c, m);
-    case 'd':
+    case 'd': /* also the end of a binary COPY */
     case 'c':
-      return c->run->x.copying ? PRG_OK : lose_malformed(c, m);
+      return c->run->x.copying || c->run->x.copy == PG_COPY_OUT
+                 ? PRG_OK
+                 : lose_malformed(c, m);
     case 'D': /* of a batch: nobody wants them */
-      return c->run->x.pipeline ? PRG_OK : lose_malformed(c, m);
+      return c->run->x.pipeline && !c->run->preluding ? PRG_OK
+                                                      : lose_malformed(c, m);
     default:
       break;
   }
@@ -459,6 +517,7 @@ static int take_message(struct pg_conn *c, const struct prg_wire_msg *m) {
 /* Columns of the rows that come. False: none are expected. */
 static bool expected(const struct pg_conn *c, size_t *ncols) {
   const struct pg_run *r = c->run;
+  if (r->preluding) return false;
   if (c->wire->head != NULL) {
     *ncols = c->wire->head->ncols;
     return true;
@@ -500,7 +559,10 @@ static int refill(struct pg_conn *c) {
 
 static int take(struct pg_conn *c) {
   struct prg_wire_msg m;
-  int rc = prg_wire_peek(&c->wire->in) == 'D' ? take_rows(c) : PRG_AGAIN;
+  char next = prg_wire_peek(&c->wire->in);
+  int rc = next == 'D' ? take_rows(c) : PRG_AGAIN;
+  if (next == 'd' && c->run->x.copy == PG_COPY_OUT)
+    rc = pg_copy_take(c, &c->wire->in);
   if (rc != PRG_AGAIN) return rc;
   rc = prg_wire_next(&c->wire->in, &m);
   if (rc == PRG_OK) return take_message(c, &m);
@@ -539,7 +601,6 @@ static void fini(struct pg_conn *c) {
 
 const struct pg_link pg_by_wire = {
     .name = "wire",
-    .shares = true,
     .safe_close = true,
     .formats = PG_EACH_FORMAT,
     .max_described = PQ_QUERY_PARAM_MAX_LIMIT,
@@ -547,10 +608,13 @@ const struct pg_link pg_by_wire = {
     .parse = parse,
     .describe = describe,
     .close = forget,
+    .prelude = prelude,
     .bound = bound,
     .whole = whole,
     .query = query,
     .sync = sync,
+    .copy_data = copy_data,
+    .copy_end = copy_end,
     .by_rows = by_rows,
     .flush = flush,
     .may_wait = may_wait,

@@ -43,6 +43,7 @@
 
 struct sl_conn;
 struct sl_op;
+struct sl_texts;
 
 /* ---- sl_fork.c: files that the parent process has open ------------------ */
 
@@ -130,9 +131,9 @@ enum sl_class {
 ** length) to `name`, which has room for strlen(decl) + 1, and gives its class.
 ** NULL (an expression) gives "". */
 enum sl_class sl_class_of(const char *decl, char *name);
-/* Column `i` of the current row. Texts are copied to `a`. False: no memory. */
+/* Column `i` of the current row. Texts are copied to `t`. False: no memory. */
 bool sl_value_read(sqlite3_stmt *st, int i, enum sl_class cl,
-                   struct prg_arena *a, struct prg_value *out);
+                   struct sl_texts *t, struct prg_value *out);
 /* Binds parameter `i` (1-based); texts are referred to, not copied. *bytes
 ** grows by their length. NULL, or a usage error. */
 struct prg_error *sl_value_bind(sqlite3_stmt *st, int i,
@@ -165,16 +166,32 @@ enum sl_out sl_rows_run(struct sl_op *op);
 
 /* ---- sl_result.c -------------------------------------------------------- */
 
-struct sl_result {
-  struct prg_result base;
-  struct prg_arena arena;   /* the texts */
-  struct prg_value *values; /* base.nrows * ncols */
-  size_t ncols;
-  size_t cap; /* rows that fit into values */
+/* Where texts go: one behind the other, in the room of a result and then in
+** pieces of its arena. */
+struct sl_texts {
+  char *at;
+  size_t left;
+  struct prg_arena arena;
 };
 
-/* An empty result, without a description. NULL without memory. */
-struct sl_result *sl_result_new(size_t ncols);
+/* What a look-up finds is in the object itself, behind the struct: one
+** allocation of a size that malloc has at hand. */
+#define SL_RESULT_SIZE ((size_t)1000)
+
+struct sl_result {
+  struct prg_result base;
+  struct sl_texts texts;
+  struct prg_value *values; /* base.nrows * ncols; at first in the room */
+  size_t ncols;
+  size_t cap; /* rows that fit into values */
+  struct prg_value room[];
+};
+
+/* An empty result, without a description; `rows`: so many will come, perhaps (0:
+** not known). NULL without memory. */
+struct sl_result *sl_result_new(size_t ncols, size_t rows);
+/* Bytes that it holds. */
+size_t sl_result_bytes(const struct sl_result *r);
 /* Adds the current row of `st`. False: no memory. */
 bool sl_result_add(struct sl_result *r, sqlite3_stmt *st,
                    const unsigned char *classes);
@@ -250,6 +267,8 @@ struct sl_conn {
   atomic_bool stop; /* the progress handler ends what runs */
 
   /* Used by whoever has `db`. */
+  int64_t at; /* what the clock said a moment ago: nothing that takes time has
+                 been done since; 0: it is to be read */
   int64_t guard_due; /* the progress handler ends an inline read then */
   bool guard_hit;
   int64_t patient_until;       /* a checkpoint waits for readers till then */
@@ -269,6 +288,7 @@ struct sl_conn {
   enum { SL_UNOPENED, SL_OPENING, SL_OPENED } opening;
   struct prg_error *open_error; /* written by the worker, then the hub's */
   struct sl_op *op;             /* in hand; NULL: none */
+  struct sl_op *spare;          /* to be used again, or NULL */
   struct prg_error
       *lost;          /* why the transaction ended by itself: tx is FAILED */
   int64_t tx_changes; /* sqlite3_total_changes64 when it began */

@@ -24,7 +24,7 @@ static enum sl_out no_memory(struct sl_op *op) {
 ** known when a first step was made. */
 static enum sl_out have_result(struct sl_op *op) {
   if (sl_entry_refresh(op->e) != PRG_OK) return no_memory(op);
-  if (op->res == NULL) op->res = sl_result_new(op->e->ncols);
+  if (op->res == NULL) op->res = sl_result_new(op->e->ncols, op->req->nsets);
   if (op->res == NULL) return no_memory(op);
   if (op->res->ncols == op->e->ncols) return SL_DONE;
   op->error = prg_error_new(PRG_K_DATABASE,
@@ -121,7 +121,7 @@ static enum sl_out batch_failed(struct sl_op *op) {
 
 static enum sl_out batch_result(struct sl_op *op) {
   if (op->res == NULL)
-    op->res = sl_result_new(op->req->collect ? op->e->ncols : 0);
+    op->res = sl_result_new(op->req->collect ? op->e->ncols : 0, 0);
   if (op->res == NULL) return no_memory(op);
   memcpy(op->res->base.tag, op->e->cmd.tag, sizeof(op->res->base.tag));
   op->res->base.affected = op->affected;
@@ -155,7 +155,7 @@ static bool new_result(sqlite3_stmt *st, struct sl_result **out,
   struct prg_desc *desc;
 
   if (sl_describe(st, NULL, &desc, classes) != PRG_OK) return false;
-  *out = sl_result_new(desc == NULL ? 0 : desc->ncols);
+  *out = sl_result_new(desc == NULL ? 0 : desc->ncols, 0);
   if (*out == NULL) {
     prg_desc_unref(desc);
     prg_free(*classes);
@@ -187,6 +187,7 @@ static enum sl_out script_rows(struct sl_op *op, sqlite3_stmt *st,
   prg_free(classes);
   if (out == SL_DONE) {
     sl_count(op->c, cmd, sqlite3_stmt_readonly(st) != 0, &r->base);
+    r->base.bytes = sl_result_bytes(r);
     *op->tail = &r->base;
     op->tail = &r->base.next;
   } else if (r != NULL) {

@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+/* Memory for rows that are only expected. */
+#define MAX_AHEAD ((size_t)100000)
+
 static const struct prg_value *result_row(struct prg_result *base, size_t i) {
   struct sl_result *r = (struct sl_result *)(void *)base;
 
@@ -11,51 +14,77 @@ static const struct prg_value *result_row(struct prg_result *base, size_t i) {
 static void result_free(struct prg_result *base) {
   struct sl_result *r = (struct sl_result *)(void *)base;
 
-  prg_arena_fini(&r->arena);
-  prg_free(r->values);
+  prg_arena_fini(&r->texts.arena);
+  if (r->values != r->room) prg_free(r->values);
   prg_free(r);
 }
 
 static const struct prg_result_ops result_ops = {result_row, result_free};
 
-struct sl_result *sl_result_new(size_t ncols) {
-  struct sl_result *r = prg_calloc(1, sizeof(*r));
-
-  if (r == NULL) return NULL;
-  r->base.ops = &result_ops;
-  r->base.affected = -1;
-  r->ncols = ncols;
-  prg_arena_init(&r->arena);
-  return r;
+static size_t row_size(size_t ncols) {
+  return ncols == 0 ? 1 : ncols * sizeof(struct prg_value);
 }
 
-static bool grow(struct sl_result *r) {
-  size_t cap = r->cap == 0 ? 4 : r->cap * 2;
-  size_t row = r->ncols * sizeof(struct prg_value);
+/* Half of the room is for values, the rest for texts. */
+static void share_room(struct sl_result *r) {
+  size_t size = SL_RESULT_SIZE - sizeof(*r), row = row_size(r->ncols);
+  size_t rows = size / 2 / row;
+
+  r->values = r->room;
+  r->cap = rows;
+  r->texts.at = (char *)r->room + rows * row;
+  r->texts.left = size - rows * row;
+}
+
+static bool grow(struct sl_result *r, size_t cap) {
+  size_t row = row_size(r->ncols);
   struct prg_value *values;
 
-  if (row == 0) row = 1;
   if (cap > SIZE_MAX / row) return false;
-  values = prg_realloc(r->values, cap * row);
+  values = prg_realloc(r->values == r->room ? NULL : r->values, cap * row);
   if (values == NULL) return false;
+  if (r->values == r->room && r->base.nrows > 0)
+    memcpy(values, r->room, r->base.nrows * row);
   r->values = values;
   r->cap = cap;
   return true;
+}
+
+struct sl_result *sl_result_new(size_t ncols, size_t rows) {
+  struct sl_result *r = prg_alloc(SL_RESULT_SIZE);
+
+  if (r == NULL) return NULL;
+  memset(r, 0, sizeof(*r));
+  r->base.ops = &result_ops;
+  r->base.affected = -1;
+  r->ncols = ncols;
+  prg_arena_init(&r->texts.arena);
+  share_room(r);
+  if (rows <= r->cap || rows > MAX_AHEAD / row_size(ncols) || grow(r, rows))
+    return r;
+  prg_free(r);
+  return NULL;
+}
+
+size_t sl_result_bytes(const struct sl_result *r) {
+  size_t values = r->values == r->room ? 0 : r->cap * row_size(r->ncols);
+
+  return SL_RESULT_SIZE + values + r->texts.arena.used;
 }
 
 bool sl_result_add(struct sl_result *r, sqlite3_stmt *st,
                    const unsigned char *classes) {
   struct prg_value *row;
 
-  if (r->base.nrows == r->cap && !grow(r)) return false;
+  if (r->base.nrows == r->cap && !grow(r, r->cap < 8 ? 16 : r->cap * 2))
+    return false;
   row = r->values + r->base.nrows * r->ncols;
   for (size_t i = 0; i < r->ncols; i++) {
-    if (!sl_value_read(st, (int)i, (enum sl_class)classes[i], &r->arena,
+    if (!sl_value_read(st, (int)i, (enum sl_class)classes[i], &r->texts,
                        &row[i]))
       return false;
   }
   r->base.nrows++;
-  r->base.bytes = r->cap * r->ncols * sizeof(struct prg_value) + r->arena.used;
   return true;
 }
 

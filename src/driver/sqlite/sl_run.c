@@ -12,7 +12,10 @@ static void free_op(struct sl_conn *c, struct sl_op *op) {
   if (op->res != NULL) prg_result_free(&op->res->base);
   prg_result_free(op->first);
   prg_error_unref(op->error);
-  prg_free(op);
+  if (c->spare == NULL)
+    c->spare = op;
+  else
+    prg_free(op);
 }
 
 void sl_op_drop(struct sl_conn *c, struct sl_op *op) {
@@ -61,6 +64,7 @@ static void end(struct sl_conn *c, struct sl_op *op) {
   look_at_transaction(c, op);
   if (op->res != NULL) {
     result = &op->res->base;
+    result->bytes = sl_result_bytes(op->res);
     if (op->e != NULL && op->e->desc != NULL &&
         (req->kind != PRG_REQ_BATCH || req->collect))
       result->desc = prg_desc_ref(op->e->desc);
@@ -149,14 +153,15 @@ static void run(struct sl_op *op) {
   struct sl_conn *c = op->c;
   bool insert = op->e != NULL && op->e->cmd.verb == SL_V_INSERT;
 
-  op->started = prg_now();
+  op->started = c->at != 0 ? c->at : prg_now();
   c->busy_asked = c->guard_hit = c->into_hit = false;
   c->into = insert ? &op->e->cmd.into : NULL;
   c->guard_due = may_guard(op) ? op->started + SL_GUARD : PRG_NEVER;
   op->out = op->run(op);
   c->guard_due = PRG_NEVER;
   c->into = NULL;
-  op->took = prg_now() - op->started;
+  c->at = prg_now();
+  op->took = c->at - op->started;
 }
 
 static void work_op(struct sl_conn *c) {
@@ -184,6 +189,7 @@ static void on_job_orphan(struct prg_job *job) {
 }
 
 int sl_submit(struct sl_conn *c, void (*work)(struct sl_conn *c)) {
+  c->at = 0;
   if (c->worker == NULL) c->worker = prg_worker_new(c->base.hub);
   if (c->worker == NULL) return PRG_ERR;
   atomic_store(&c->stop, false);
@@ -217,6 +223,7 @@ static void deliver(struct sl_conn *c, struct sl_op *op) {
 
   chunk->desc = prg_desc_ref(op->e->desc);
   chunk->affected = (int64_t)chunk->nrows;
+  chunk->bytes = sl_result_bytes(op->res);
   op->res = NULL;
   op->delivered = true;
   /* The next one may take as long, and it could not be interrupted. */
@@ -309,7 +316,7 @@ static bool get_ready(struct sl_conn *c, struct sl_op *op) {
     return false;
   }
   if (op->e->st == NULL) { /* nothing but blanks and comments */
-    op->res = sl_result_new(0);
+    op->res = sl_result_new(0, 0);
     if (op->res == NULL) op->error = prg_error_oom();
     end(c, op);
     return false;
@@ -371,6 +378,7 @@ static void reset(struct sl_conn *c, struct sl_op *op) {
   }
   if (!sqlite3_get_autocommit(c->db)) {
     int rc = sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+    c->at = 0;
     if (rc != SQLITE_OK) op->error = sl_error_new(c->db, rc, NULL);
   }
   end(c, op);
@@ -385,7 +393,7 @@ static void answer_lost(struct sl_conn *c, struct sl_op *op) {
   if (op->req->kind == PRG_REQ_QUERY &&
       (cmd.verb == SL_V_ROLLBACK || cmd.verb == SL_V_COMMIT)) {
     clear_lost(c);
-    op->res = sl_result_new(0);
+    op->res = sl_result_new(0, 0);
     if (op->res == NULL)
       op->error = prg_error_oom();
     else
@@ -406,6 +414,16 @@ static bool sends_all_away(const struct sl_conn *c) {
   return c->base.lane == PRG_LANE_READ && !c->wal;
 }
 
+/* A zeroed one; as a rule that of the request before. */
+static struct sl_op *take_op(struct sl_conn *c) {
+  struct sl_op *op = c->spare;
+
+  if (op == NULL) return prg_calloc(1, sizeof(*op));
+  c->spare = NULL;
+  memset(op, 0, sizeof(*op));
+  return op;
+}
+
 void sl_op_begin(struct sl_conn *c, struct prg_req *req) {
   struct sl_op *op;
 
@@ -419,7 +437,7 @@ void sl_op_begin(struct sl_conn *c, struct prg_req *req) {
     refuse_lane(req);
     return;
   }
-  op = prg_calloc(1, sizeof(*op));
+  op = take_op(c);
   if (op == NULL) {
     prg_req_finish(req, NULL, prg_error_oom());
     return;

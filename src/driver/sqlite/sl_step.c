@@ -110,7 +110,7 @@ static enum sl_out give_way(struct sl_op *op) {
 }
 
 static bool is_too_long(struct sl_op *op) {
-  size_t n = op->res->base.nrows, bytes = op->res->base.bytes;
+  size_t n = op->res->base.nrows, bytes = op->res->texts.arena.used;
 
   if (!op->inlined || !op->e->readonly) return false;
   if (n % CLOCK_ROWS != 0 && bytes - op->looked < CLOCK_BYTES) return false;
@@ -128,11 +128,13 @@ static size_t row_limit(const struct sl_op *op) {
   return req->chunk == 0 ? 500 : req->chunk;
 }
 
-/* After a step: the result to put rows into. */
-static bool have_result(struct sl_op *op) {
+/* After a step: the result to put rows into. A chunk of a stream will be full. */
+static bool have_result(struct sl_op *op, size_t limit) {
+  bool stream = op->req->kind == PRG_REQ_STREAM && limit != SIZE_MAX;
+
   if (op->res != NULL) return true;
   if (sl_entry_refresh(op->e) != PRG_OK) return false;
-  op->res = sl_result_new(op->e->ncols);
+  op->res = sl_result_new(op->e->ncols, stream ? limit : 0);
   return op->res != NULL;
 }
 
@@ -145,7 +147,7 @@ enum sl_out sl_run_rows(struct sl_op *op) {
     int rc = sqlite3_step(e->st);
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
       return sl_step_failed(op, e->st, rc, e->key->sql);
-    if (!have_result(op)) return no_memory(op);
+    if (!have_result(op, limit)) return no_memory(op);
     if (rc == SQLITE_DONE) return finish_rows(op);
     if (op->res->base.nrows == limit) {
       op->res->base.truncated = true;

@@ -87,6 +87,7 @@ static int fill(struct sl_conn *c, struct sl_entry *e, struct prg_stmt *stmt,
   int rc;
 
   c->busy_asked = false;
+  c->at = 0;
   rc = sqlite3_prepare_v3(c->db, stmt->sql, (int)stmt->len + 1,
                           e->cached ? SQLITE_PREPARE_PERSISTENT : 0, &e->st,
                           &tail);
@@ -203,8 +204,9 @@ void sl_entry_put(struct sl_conn *c, struct sl_entry *e) {
   }
   if (e->st != NULL) {
     (void)sqlite3_reset(e->st);
-    /* They may point to a caller's memory. */
-    if (e->key->nparams > 0) (void)sqlite3_clear_bindings(e->st);
+    /* Texts point to a caller's memory, but no step is made before the next run
+    ** has bound all of them anew. Lists have an owner. */
+    if (e->use != NULL) (void)sqlite3_clear_bindings(e->st);
   }
   prg_list_push_front(&c->lru, &e->lru);
   if (c->nentries > c->base.config->statement_cache) evict(c);
@@ -245,6 +247,7 @@ static void ask_plan(struct sl_conn *c, struct sl_entry *e) {
   sqlite3_stmt *st = NULL;
   int rc = SQLITE_ERROR;
 
+  c->at = 0;
   e->quick = true;
   e->recursive = false;
   prg_buf_init(&sql, 0);
@@ -271,6 +274,7 @@ static bool is_small(struct sl_conn *c) {
       "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
 
   if (c->size_age++ % SIZE_AGE != 0) return c->size < SL_SMALL;
+  c->at = 0;
   if (c->size_st == NULL)
     (void)sqlite3_prepare_v3(c->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
                              &c->size_st, NULL);

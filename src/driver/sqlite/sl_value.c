@@ -1,5 +1,7 @@
 #include "driver/sqlite/sl_int.h"
 
+#include "base/civil.h"
+
 #include <ctype.h>
 #include <float.h>
 #include <math.h>
@@ -7,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+/* Texts of a result share pieces of this size. */
+#define PIECE ((size_t)4000)
 
 /* ---- declared types ------------------------------------------------------ */
 
@@ -140,132 +145,6 @@ static size_t decimal_of(double d, char out[400]) {
 
 /* ---- timestamps ---------------------------------------------------------- */
 
-struct stamp {
-  int year, month, day, hour, minute, second, micro;
-  bool has_zone;
-  int offset; /* minutes east of UTC */
-};
-
-/* `n` digits at *p as a number, or -1; moves *p. */
-static int digits_at(const char **p, const char *end, int n) {
-  int v = 0;
-
-  if (end - *p < n) return -1;
-  for (int i = 0; i < n; i++) {
-    char ch = (*p)[i];
-    if (ch < '0' || ch > '9') return -1;
-    v = v * 10 + (ch - '0');
-  }
-  *p += n;
-  return v;
-}
-
-static bool eat(const char **p, const char *end, char ch) {
-  if (*p == end || **p != ch) return false;
-  ++*p;
-  return true;
-}
-
-static int days_in(int year, int month) {
-  static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-  bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-
-  return month == 2 && leap ? 29 : days[month - 1];
-}
-
-static bool read_date(const char **p, const char *end, struct stamp *t) {
-  t->year = digits_at(p, end, 4);
-  if (t->year < 1 || !eat(p, end, '-')) return false;
-  t->month = digits_at(p, end, 2);
-  if (t->month < 1 || t->month > 12 || !eat(p, end, '-')) return false;
-  t->day = digits_at(p, end, 2);
-  return t->day >= 1 && t->day <= days_in(t->year, t->month);
-}
-
-/* ".123": false when it has more than six digits and the rest is not zero. */
-static bool read_fraction(const char **p, const char *end, struct stamp *t) {
-  int scale = 100000, count = 0;
-
-  for (; *p < end && **p >= '0' && **p <= '9'; ++*p, count++) {
-    if (scale == 0 && **p != '0') return false;
-    t->micro += scale * (**p - '0');
-    scale /= 10;
-  }
-  return count > 0;
-}
-
-static bool read_time(const char **p, const char *end, struct stamp *t) {
-  t->hour = digits_at(p, end, 2);
-  if (t->hour < 0 || t->hour > 23 || !eat(p, end, ':')) return false;
-  t->minute = digits_at(p, end, 2);
-  if (t->minute < 0 || t->minute > 59) return false;
-  if (!eat(p, end, ':')) return true;
-  t->second = digits_at(p, end, 2);
-  if (t->second < 0 || t->second > 59) return false;
-  return !eat(p, end, '.') || read_fraction(p, end, t);
-}
-
-/* "Z", "+02", "+0200", "+02:00"; nothing is no zone. */
-static bool read_zone(const char **p, const char *end, struct stamp *t) {
-  int sign, hours, minutes = 0;
-
-  if (*p == end) return true;
-  t->has_zone = true;
-  if (eat(p, end, 'Z') || eat(p, end, 'z')) return *p == end;
-  sign = **p == '-' ? -1 : 1;
-  if (!eat(p, end, '+') && !eat(p, end, '-')) return false;
-  hours = digits_at(p, end, 2);
-  if (hours < 0 || hours > 15) return false;
-  if (*p != end) {
-    (void)eat(p, end, ':');
-    minutes = digits_at(p, end, 2);
-    if (minutes < 0 || minutes > 59) return false;
-  }
-  t->offset = sign * (hours * 60 + minutes);
-  return *p == end;
-}
-
-static bool read_stamp(const char *s, size_t n, struct stamp *t) {
-  const char *p = s, *end = s + n;
-
-  memset(t, 0, sizeof(*t));
-  return read_date(&p, end, t) && (eat(&p, end, ' ') || eat(&p, end, 'T')) &&
-         read_time(&p, end, t) && read_zone(&p, end, t);
-}
-
-static void next_day(struct stamp *t) {
-  if (++t->day <= days_in(t->year, t->month)) return;
-  t->day = 1;
-  if (++t->month <= 12) return;
-  t->month = 1;
-  t->year++;
-}
-
-static void previous_day(struct stamp *t) {
-  if (--t->day >= 1) return;
-  if (--t->month < 1) {
-    t->month = 12;
-    t->year--;
-  }
-  t->day = days_in(t->year, t->month);
-}
-
-/* Takes the offset off. False when the year leaves 1 to 9999. */
-static bool to_utc(struct stamp *t) {
-  int minute = t->hour * 60 + t->minute - t->offset;
-
-  if (minute < 0) {
-    previous_day(t);
-    minute += 24 * 60;
-  } else if (minute >= 24 * 60) {
-    next_day(t);
-    minute -= 24 * 60;
-  }
-  t->hour = minute / 60;
-  t->minute = minute % 60;
-  return t->year >= 1 && t->year <= 9999;
-}
-
 /* Is a text that is a timestamp in the six-digit form already? */
 static bool is_normal(const char *s, size_t n, bool utc) {
   return n == (utc ? 27 : 26) && s[10] == 'T' && s[19] == '.' &&
@@ -292,35 +171,51 @@ static bool is_plain_stamp(const char *s, size_t n, bool utc) {
          pair(s + 24) < 100;
 }
 
-/* The six-digit form of a timestamp; 0 when the text is not exactly one. */
-static size_t normal_stamp(const char *s, size_t n, bool utc, char *out,
-                           size_t size) {
-  struct stamp t;
-
-  if (n > 40 || !read_stamp(s, n, &t)) return 0;
-  /* Without a zone it is taken as UTC: SQLite's own CURRENT_TIMESTAMP is in UTC
-  ** and does not say so. */
-  if ((t.has_zone && !utc) || !to_utc(&t)) return 0;
-  if (is_normal(s, n, utc)) {
-    memcpy(out, s, n);
-    return n;
-  }
-  return (size_t)snprintf(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%06d%s",
-                          t.year, t.month, t.day, t.hour, t.minute, t.second,
-                          t.micro, utc ? "Z" : "");
+/* The six-digit form of a timestamp; 0 when the text is not exactly one. A date
+** alone is none, and without a zone it is taken as UTC: SQLite's own
+** CURRENT_TIMESTAMP is in UTC and does not say so. */
+static size_t normal_stamp(const char *s, size_t n, bool utc, char *out) {
+  if (n <= 10 || (s[10] != 'T' && s[10] != ' ')) return 0;
+  return prg_civil(utc ? PRG_CIVIL_TIMESTAMPTZ : PRG_CIVIL_TIMESTAMP, s, n,
+                   out);
 }
 
 /* ---- reading ------------------------------------------------------------- */
 
-static bool set_text(struct prg_value *v, enum prg_type type, const void *p,
-                     size_t n, struct prg_arena *a) {
-  v->type = type;
-  v->u.s.n = n;
-  v->u.s.p = prg_arena_dup(a, p == NULL ? "" : p, n);
-  return v->u.s.p != NULL;
+/* Room for `n` bytes and a zero. A long text has a piece of its own, so that the
+** rest of the present one stays of use. */
+static char *piece(struct sl_texts *t, size_t n) {
+  char *p;
+
+  if (n >= PIECE / 4)
+    return n == SIZE_MAX ? NULL : prg_arena_alloc(&t->arena, n + 1);
+  p = prg_arena_alloc(&t->arena, PIECE);
+  if (p == NULL) return NULL;
+  t->at = p + n + 1;
+  t->left = PIECE - n - 1;
+  return p;
 }
 
-static bool read_integer(sqlite3_int64 i, enum sl_class cl, struct prg_arena *a,
+static bool set_text(struct prg_value *v, enum prg_type type, const void *p,
+                     size_t n, struct sl_texts *t) {
+  char *copy = t->at;
+
+  if (n >= t->left) {
+    copy = piece(t, n);
+    if (copy == NULL) return false;
+  } else {
+    t->at += n + 1;
+    t->left -= n + 1;
+  }
+  if (n > 0) memcpy(copy, p, n);
+  copy[n] = '\0';
+  v->type = type;
+  v->u.s.n = n;
+  v->u.s.p = copy;
+  return true;
+}
+
+static bool read_integer(sqlite3_int64 i, enum sl_class cl, struct sl_texts *t,
                          struct prg_value *v) {
   char text[24];
 
@@ -332,7 +227,7 @@ static bool read_integer(sqlite3_int64 i, enum sl_class cl, struct prg_arena *a,
     v->u.d = (double)i;
   } else if (cl == SL_C_DECIMAL) {
     int n = snprintf(text, sizeof(text), "%lld", (long long)i);
-    return set_text(v, PRG_DECIMAL, text, (size_t)n, a);
+    return set_text(v, PRG_DECIMAL, text, (size_t)n, t);
   } else {
     v->type = PRG_INT;
     v->wide = true;
@@ -341,13 +236,13 @@ static bool read_integer(sqlite3_int64 i, enum sl_class cl, struct prg_arena *a,
   return true;
 }
 
-static bool read_double(double d, enum sl_class cl, struct prg_arena *a,
+static bool read_double(double d, enum sl_class cl, struct sl_texts *t,
                         struct prg_value *v) {
   char text[400];
 
   if (cl == SL_C_DECIMAL) {
     size_t n = decimal_of(d, text);
-    return set_text(v, PRG_DECIMAL, text, n, a);
+    return set_text(v, PRG_DECIMAL, text, n, t);
   }
   v->type = PRG_DOUBLE;
   v->u.d = d;
@@ -355,45 +250,47 @@ static bool read_double(double d, enum sl_class cl, struct prg_arena *a,
 }
 
 static bool read_text(const char *p, size_t n, enum sl_class cl,
-                      struct prg_arena *a, struct prg_value *v) {
-  char stamp[64];
+                      struct sl_texts *t, struct prg_value *v) {
+  char stamp[PRG_CIVIL_ROOM];
   size_t len;
 
   switch (cl) {
     case SL_C_JSON:
-      return set_text(v, PRG_JSON, p, n, a);
+      return set_text(v, PRG_JSON, p, n, t);
     case SL_C_DECIMAL:
-      return set_text(v, PRG_DECIMAL, p, n, a);
+      return set_text(v, PRG_DECIMAL, p, n, t);
     case SL_C_STAMP:
     case SL_C_STAMP_TZ:
       if (is_plain_stamp(p, n, cl == SL_C_STAMP_TZ)) break;
-      len = normal_stamp(p, n, cl == SL_C_STAMP_TZ, stamp, sizeof(stamp));
-      if (len > 0) return set_text(v, PRG_TEXT, stamp, len, a);
+      len = normal_stamp(p, n, cl == SL_C_STAMP_TZ, stamp);
+      if (len > 0) return set_text(v, PRG_TEXT, stamp, len, t);
       break;
     default:
       break;
   }
-  return set_text(v, PRG_TEXT, p, n, a);
+  return set_text(v, PRG_TEXT, p, n, t);
 }
 
+/* The column's value is asked for once. It may only be used because no other
+** thread has the handle meanwhile (and then by all functions of values). */
 bool sl_value_read(sqlite3_stmt *st, int i, enum sl_class cl,
-                   struct prg_arena *a, struct prg_value *out) {
+                   struct sl_texts *t, struct prg_value *out) {
+  sqlite3_value *v = sqlite3_column_value(st, i);
   const void *p;
 
-  switch (sqlite3_column_type(st, i)) {
+  switch (sqlite3_value_type(v)) {
     case SQLITE_INTEGER:
-      return read_integer(sqlite3_column_int64(st, i), cl, a, out);
+      return read_integer(sqlite3_value_int64(v), cl, t, out);
     case SQLITE_FLOAT:
-      return read_double(sqlite3_column_double(st, i), cl, a, out);
+      return read_double(sqlite3_value_double(v), cl, t, out);
     case SQLITE_TEXT:
       /* NULL here: the conversion from UTF-16 had no memory. */
-      p = sqlite3_column_text(st, i);
+      p = sqlite3_value_text(v);
       if (p == NULL) return false;
-      return read_text(p, (size_t)sqlite3_column_bytes(st, i), cl, a, out);
+      return read_text(p, (size_t)sqlite3_value_bytes(v), cl, t, out);
     case SQLITE_BLOB:
-      p = sqlite3_column_blob(st, i);
-      return set_text(out, PRG_BYTES, p, (size_t)sqlite3_column_bytes(st, i),
-                      a);
+      p = sqlite3_value_blob(v);
+      return set_text(out, PRG_BYTES, p, (size_t)sqlite3_value_bytes(v), t);
     default:
       out->type = PRG_NULL;
       return true;

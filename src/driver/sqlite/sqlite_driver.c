@@ -70,10 +70,12 @@ static bool is_waiting(const struct sl_op *op) {
 
 static int step(struct prg_conn *base, unsigned ready, struct prg_wait *w) {
   struct sl_conn *c = (struct sl_conn *)(void *)base;
-  int64_t from = prg_now();
+  int64_t from;
 
   (void)ready;
   if (base->state == PRG_CONN_CONNECTING) return step_opening(c);
+  if (c->working || is_over(c)) return PRG_AGAIN;
+  from = c->at = base->now != 0 ? base->now : prg_now();
   for (;;) {
     if (c->working || is_over(c)) return PRG_AGAIN;
     if (c->back) {
@@ -94,8 +96,10 @@ static int step(struct prg_conn *base, unsigned ready, struct prg_wait *w) {
       return PRG_AGAIN;
     }
     /* A timer in the past: the next turn, after everybody else's. */
-    if (prg_now() - from > SL_SLICE && !c->working) {
-      w->due = prg_now();
+    if (c->working) return PRG_AGAIN;
+    if (c->at == 0) c->at = prg_now();
+    if (c->at - from > SL_SLICE) {
+      w->due = c->at;
       return PRG_AGAIN;
     }
   }
@@ -155,6 +159,8 @@ static void fini(struct prg_conn *base, bool forked) {
   drop_all(c, &base->paused);
   sl_cache_clear(c);
   prg_free(c->buckets);
+  prg_free(c->spare);
+  c->spare = NULL;
   c->buckets = NULL;
   c->nbuckets = 0;
   prg_error_unref(c->open_error);
