@@ -135,6 +135,29 @@ helper.for_each_db(function(name, open)
       assert.equal(19999, n)
     end)
 
+    it("leaves a listener to the parent; the child opens its own", function()
+      if not has_server then return end
+      local db = open { max_size = 2 }
+      local listener, closed = db:listen "jobs", db:listen "jobs"
+      in_child(function()
+        local err = fails("usage", listener.next, listener)
+        assert.matches("before a fork", err.message)
+        closed:close()
+        local own = db:listen "jobs"
+        fails("usage", listener.next, listener)
+        db:notify("jobs", "child")
+        assert.equal("child", own:next().payload)
+        listener, closed = nil, nil -- luacheck: ignore
+        collectgarbage()
+        collectgarbage()
+        db:close()
+      end)
+      assert.equal("child", listener:next().payload)
+      db:notify("jobs", "parent")
+      assert.equal("parent", listener:next().payload)
+      assert.equal("child", closed:next().payload)
+    end)
+
     it("inside of perigee.run is refused in the child only", function()
       local db = open { max_size = 2 }
       perigee.run(function()

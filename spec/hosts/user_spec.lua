@@ -135,6 +135,22 @@ describe("a loop that lies", function()
     assert.is_true(ended)
   end
 
+  it("and starts no more tasks: gather leaves none behind", function()
+    local started, ran = 0, 0
+    local function member() ran = ran + 1 end
+    run({ spawn = function(fn)
+      started = started + 1
+      if started == 3 then error("no more tasks", 0) end
+      loop.spawn(fn)
+    end }, function()
+      local ok, err = pcall(perigee.gather, member, member, member, member)
+      assert.is_false(ok)
+      assert.equal("no more tasks", err)
+      perigee.sleep(0.02)
+    end)
+    assert.same({ 3, 0 }, { started, ran })
+  end)
+
   local function work()
     local db = mock { max_size = 2 }
     local function three()

@@ -9,6 +9,7 @@ shared.files = {
   { "spec/shared/errors_spec.lua", "timer" },
   { "spec/shared/input_spec.lua", "content" },
   { "spec/shared/iteration_spec.lua", "content" },
+  { "spec/shared/listen_spec.lua", "content" },
   { "spec/shared/open_spec.lua", "timer" },
   { "spec/shared/placeholders_spec.lua", "timer" },
   { "spec/shared/pool_spec.lua", "content" },

@@ -288,6 +288,35 @@ helper.for_each_db(function(_, open)
   end)
 
   describe("structures", function()
+    it("arrays of any length and with NULLs anywhere", function()
+      local casts = { "int2", "int4", "int8", "float8", "bool", "text", "date", "bytea" }
+      local value = { bool = "i % 2 = 0", date = "date '2026-01-01' + i",
+        bytea = "i::text::bytea" }
+      for _, n in ipairs { 1, 23, 24, 200, 201, 1000 } do
+        for _, cast in ipairs(casts) do
+          local one = value[cast] or ("i::%s"):format(cast)
+          local rows = db:query(([[select (%s) as v from generate_series(1, $1) i
+            order by i]]):format(one), n)
+          local row = db:first(([[select array_agg(%s order by i) as a,
+            array_agg(case when i %% 7 > 0 then %s end order by i) as b,
+            array[array_agg(%s order by i), array_agg(%s order by i desc)] as c
+            from generate_series(1, $1) i]]):format(one, one, one, one), n)
+          assert.equal(n, #row.a)
+          assert.equal(n, #row.b)
+          assert.equal(n, #row.c[2])
+          for i = 1, n do
+            local v = rows[i].v
+            local b = v
+            if i % 7 == 0 then b = null end
+            if row.a[i] ~= v or row.b[i] ~= b or row.c[1][i] ~= v
+                or row.c[2][n + 1 - i] ~= v then
+              error(("%s[%d]: %s"):format(cast, i, tostring(row.a[i])))
+            end
+          end
+        end
+      end
+    end)
+
     it("arrays keep their dimensions", function()
       for _, case in ipairs {
         { "int4[]", "{}", {} }, { "int4[]", "{NULL}", { null } },

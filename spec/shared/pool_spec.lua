@@ -519,6 +519,22 @@ helper.for_each_db(function(_, open)
     assert.equal("01000", got[2].sqlstate)
   end)
 
+  it("of too many notices on_warning is told how many were dropped", function()
+    local seen, dropped = 0, 0
+    local db = open { max_size = 1, on_notice = function() seen = seen + 1 end,
+      on_warning = function(w)
+        dropped = dropped + tonumber(w:match "^(%d+) notices were dropped")
+      end }
+    for _, total in ipairs { 400, 5000 } do
+      seen, dropped = 0, 0
+      db:script(("do $$ begin for i in 1..%d loop raise notice 'n %%', i; end loop; end $$")
+        :format(total))
+      assert.equal(total, seen + dropped)
+      assert.equal(math.min(total, 400), math.min(seen, 400))
+    end
+    assert.is_true(seen <= 1000 and dropped > 0)
+  end)
+
   it("a failing on_notice harms nothing", function()
     local warned
     local db = open { max_size = 1, on_notice = function() error "hook" end,

@@ -1,9 +1,9 @@
 -- Lists and streams of all lengths give the same rows, however they are made: on
 -- LuaJIT the records of a longer list come from a function with the names in its
--- text.
+-- text, and those of the next such list from one that makes several at a time.
 local helper = require "spec.support.helper"
 
-local COUNTS = { 1, 7, 8, 9, 70, 600 }
+local COUNTS = { 1, 7, 8, 9, 16, 70, 600 }
 
 -- Names that are not plain words.
 local NAMES = { "id", "end", "1st", "a b", "quo\"te", "back\\slash", "]]", "new\nline",
@@ -32,10 +32,12 @@ end
 local function check(db, names)
   for _, count in ipairs(COUNTS) do
     local sql, i = numbered(names, count), 0
-    local list = db:query(sql)
-    assert.equal(count, #list)
-    assert.same(names, list.columns)
-    for at, row in ipairs(list) do assert.same(expected(names, at), row) end
+    for _ = 1, 2 do
+      local list = db:query(sql)
+      assert.equal(count, #list)
+      assert.same(names, list.columns)
+      for at, row in ipairs(list) do assert.same(expected(names, at), row) end
+    end
     for row in db:each(sql) do
       i = i + 1
       assert.same(expected(names, i), row)
@@ -50,8 +52,10 @@ helper.for_each_db(function(name, open)
 
     it("have many columns", function()
       local names = {}
-      for i = 1, 120 do names[i] = "c" .. i end
-      check(open(), names)
+      for i = 1, 120 do
+        names[i] = "c" .. i
+        if i == 15 or i == 16 or i == 120 then check(open(), names) end
+      end
     end)
 
     it("with a name twice have the last column's value, also NULL", function()
@@ -71,8 +75,10 @@ helper.for_each_db(function(name, open)
       for i = 1, 20 do
         db:query("insert into coded (id, t) values (?, ?)", i, i % 2 == 0 and "x" .. i or nil)
       end
-      for i, row in ipairs(db:query "select id, t from coded order by id") do
-        assert.same({ id = i, t = i % 2 == 0 and { "x" .. i } or nil }, row)
+      for _ = 1, 2 do
+        for i, row in ipairs(db:query "select id, t from coded order by id") do
+          assert.same({ id = i, t = i % 2 == 0 and { "x" .. i } or nil }, row)
+        end
       end
     end)
 
