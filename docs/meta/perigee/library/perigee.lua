@@ -70,6 +70,7 @@ function perigee.with(url, fn, options) end
 ---@field lifetime? number seconds, ± 10 %, after which a connection is closed when it is idle (1800)
 ---@field check_after? number a connection that idled longer, in seconds, is pinged before it is lent (30)
 ---@field statement_cache? integer prepared statements of a connection (256); 0 for poolers in transaction mode
+---@field pipeline? integer statements of different tasks that may be in flight on one connection, 0 to 256 (32 on a direct connection to PostgreSQL, 0 behind a pooler)
 ---@field reset? "auto"|"always"|"never" session state of a connection that comes back ("auto": reset when it was changed)
 ---@field application_name? string as PostgreSQL shows it ("perigee")
 ---@field cursor_key? string|string[] secrets of 16 bytes or more that encrypt the cursors of pages: the first makes them, all are accepted

@@ -46,5 +46,6 @@
 ---@field column? string
 ---@field sql? string the statement as it was sent; never values
 ---@field position? integer PostgreSQL: the character of `sql` where the mistake is, from 1
+---@field record? integer of a list or COPY: the number of the record it is about, where that is known
 ---@field cause? perigee.error the error behind this one
 ---@field rollback_error? perigee.error the rollback that followed failed too

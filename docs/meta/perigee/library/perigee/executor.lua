@@ -68,6 +68,10 @@ function Iterator:close() end
 ---@field deferrable? boolean PostgreSQL only (false)
 ---@field acquire_timeout? number seconds of waiting for the connection, and if given for BEGIN too
 
+--- Options of a pipeline.
+---@class perigee.pipeline_options
+---@field timeout? number seconds for each statement that names none (`query_timeout` of the handle)
+
 --- Options of `close`.
 ---@class perigee.close_options
 ---@field timeout? number seconds that connections in use have to come back (5)
@@ -152,10 +156,71 @@ function X:script(sql, options) end
 ---@nodiscard
 function X:each(sql, ...) end
 
+--- Copies rows into a table by COPY, or bytes as a `COPY … FROM STDIN` statement reads them: all or
+--- nothing. `source`: a list or an iterator of records (with `columns` also of lists), or of
+--- strings. A column that a record lacks is NULL.
+---
+--- Raises `usage` for a value that a column does not take and what the database says, with
+--- `record`; `unsupported` for statements on SQLite.
+---@async
+---@param target string|table|perigee.table<any, any> a table, or a COPY statement
+---@param source table|async fun(): any
+---@param options? perigee.copy_in_options
+---@return integer count
+function X:copy_in(target, source, options) end
+
+--- Iterates over the rows of a table or query by COPY, in constant memory, or with `raw` over its
+--- bytes.
+---
+--- Raises `unsupported` for bytes on SQLite.
+---@async
+---@param target string|table|perigee.table<any, any> a table, a query, or `COPY … TO STDOUT`
+---@param options? perigee.copy_out_options
+---@return fun(it: perigee.iterator<any>): any next
+---@return perigee.iterator<any> it the iterator itself
+---@nodiscard
+function X:copy_out(target, options) end
+
+--- Options of `copy_in`.
+---@class perigee.copy_in_options
+---@field columns? string[] those of the first record by default
+---@field progress? fun(rows: integer, bytes: integer) called after each piece that was sent
+---@field timeout? number seconds for each wait for the database (`query_timeout` of the handle)
+
+--- Options of `copy_out`.
+---@class perigee.copy_out_options
+---@field columns? string[] of a table (all)
+---@field raw? boolean strings of bytes instead of rows (false)
+---@field format? "text"|"csv"|"binary" of the bytes ("text")
+---@field rows? "record"|"array" what a row is ("record")
+---@field class? table a metatable for each record
+---@field timeout? number seconds for each wait (`query_timeout` of the handle)
+
 --- A round trip. On a handle a connection that has died meanwhile is replaced.
 ---@async
 ---@return true
 function X:ping() end
+
+--- Tells all that listen on a channel, when the transaction is committed.
+---
+--- Raises `unsupported` on SQLite.
+---@async
+---@param channel string exact, 1 to 63 bytes
+---@param payload? string less than 8,000 bytes (empty)
+function X:notify(channel, payload) end
+
+--- Runs `fn(p)`. The verbs of `p` send at once and return a reply, so statements do not wait for each
+--- other's answers. When `pipeline` returns all answers have come. On a handle it takes one connection,
+--- and each statement is for itself.
+---
+--- Raises what `fn` raises, else the first error of a statement that no `get` has raised.
+---@async
+---@generic T
+---@param fn async fun(p: perigee.pipeline): T?, ...?
+---@param options? perigee.pipeline_options
+---@return T
+---@return any ... the further results of `fn`
+function X:pipeline(fn, options) end
 
 --- What is known of the driver.
 ---@return perigee.driver
@@ -173,13 +238,67 @@ function X:driver() end
 ---@class perigee.features
 ---@field cancel boolean a statement can be cancelled
 ---@field collect boolean many rows are read at once
+---@field copy boolean it has COPY
 ---@field cursor boolean it has DECLARE and FETCH
 ---@field cursor_hold boolean it has cursors that outlive a transaction
 ---@field interleave boolean several statements of a connection may be open
 ---@field lanes boolean connections that write and such that read are apart
 ---@field last_id boolean INSERT tells the row id
+---@field notify boolean it has LISTEN and NOTIFY
 ---@field pipeline boolean statements are sent without waiting for answers
 ---@field row_locks boolean rows can be locked
+
+--- Statements that do not wait for each other. For the task that opened it, until its function
+--- returns. The arguments are those of the executor's verbs. A call waits only while many are on
+--- their way, or where calls in the transaction have to.
+---@class perigee.pipeline
+local Pipeline = {}
+
+--- All rows.
+---@async
+---@param sql string one statement
+---@param ... any parameters
+---@return perigee.reply
+function Pipeline:query(sql, ...) end
+
+--- The first row, or nil.
+---@async
+---@param sql string one statement
+---@param ... any parameters
+---@return perigee.reply
+function Pipeline:first(sql, ...) end
+
+--- The only row.
+---@async
+---@param sql string one statement
+---@param ... any parameters
+---@return perigee.reply
+function Pipeline:one(sql, ...) end
+
+--- The first column of the first row.
+---@async
+---@param sql string one statement
+---@param ... any parameters
+---@return perigee.reply
+function Pipeline:value(sql, ...) end
+
+--- What a statement did.
+---@async
+---@param sql string one statement
+---@param ... any parameters
+---@return perigee.reply
+function Pipeline:execute(sql, ...) end
+
+--- An answer that is on its way. Any task may ask for it, also after the pipeline.
+---@class perigee.reply
+local Reply = {}
+
+--- Waits for the answer: what the verb returns. Raises its error; the same every time.
+---
+--- Raises `cancelled` when the pipeline was given up before the answer came.
+---@async
+---@return any
+function Reply:get() end
 
 -- ---- transactions ----------------------------------------------------------
 
@@ -268,8 +387,44 @@ function Db:close(options) end
 ---@nodiscard
 function Db:stats() end
 
---- Connections opened so far are closed when they come back, idle ones at once.
+--- Connections opened so far are closed when they come back, idle ones at once. That of listeners
+--- is replaced.
 function Db:evict() end
+
+--- Hears what is sent on channels by `notify`, from when this returns on: `for n in db:listen "jobs" do … end`,
+--- or a task of its own calls `callback(n)`, one after the other.
+---
+--- Raises `unsupported` on SQLite, and what getting a connection raises.
+---@async
+---@param channels string|string[] exact names, 1 to 63 bytes each
+---@param callback? async fun(n: perigee.notification)
+---@param options? perigee.listen_options
+---@return perigee.listener
+function Db:listen(channels, callback, options) end
+
+--- Options of `listen`.
+---@class perigee.listen_options
+---@field max_pending? integer how many may wait in its queue; more make a gap (10,000)
+
+--- What was sent on a channel; or, with `gap` alone, that something may have been missed.
+---@class perigee.notification
+---@field channel? string
+---@field payload? string
+---@field pid? integer the session that has sent it
+---@field gap? true
+
+--- Hears notifications. A call is `next`. On Lua 5.4 leaving the loop closes it.
+---@class perigee.listener
+---@operator call: perigee.notification?
+local Listener = {}
+
+--- The next one; nil when it was closed.
+---@async
+---@return perigee.notification?
+function Listener:next() end
+
+--- Ends it. Twice is fine.
+function Listener:close() end
 
 --- Counts of a pool.
 ---@class perigee.stats
@@ -281,7 +436,9 @@ function Db:evict() end
 ---@field waiting integer callers that wait for a connection
 ---@field min_size integer
 ---@field max_size integer
+---@field shared integer statements in flight beyond one per connection
 ---@field acquired integer so far: connections lent
+---@field pipelined integer so far: statements that were sent on a connection while others had it
 ---@field created integer so far: connections opened
 ---@field closed integer so far: connections closed
 ---@field timeouts integer so far: callers that waited in vain

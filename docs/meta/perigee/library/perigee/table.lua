@@ -57,6 +57,10 @@
 ---@field save async fun(self: perigee.table<R, N>, record: N, options?: perigee.save_options): R, boolean
 --- Inserts many rows: all or none.
 ---@field insert_many async fun(self: perigee.table<R, N>, list: N[], options?: perigee.insert_many_options): perigee.rows<R>
+--- Copies rows into the table by COPY: all or nothing. A column that a record lacks is NULL.
+---@field copy_in async fun(self: perigee.table<R, N>, source: table|async fun(): any, options?: perigee.copy_in_options): integer
+--- Iterates over the rows by COPY, or with `raw` over their bytes.
+---@field copy_out async fun(self: perigee.table<R, N>, options?: perigee.copy_out_options): fun(it: perigee.iterator<any>): (any), perigee.iterator<any>
 --- Inserts many rows, or updates those whose key is there: all or none.
 ---
 --- Raises `usage` when two records have the same key.
