@@ -117,6 +117,9 @@ local function of_objects(perigee, db, names)
     { classes = { class }, wanted = wanted, all = all } end
   add("perigee.task", keys(core.task_methods))
   add("perigee.iterator", keys(core.stream_methods, { __index = true }))
+  add("perigee.pipeline", keys(core.pipeline_methods))
+  add("perigee.reply", keys(core.reply_methods))
+  add("perigee.listener", keys(core.listener_methods, { __index = true }))
   add("perigee.stats", keys(db:stats()))
   add("perigee.info", keys(info))
   add("perigee.driver", keys(driver))
@@ -222,7 +225,9 @@ local VERBS = {
   transaction_options = { "transaction", print }, begin_options = { "begin" },
   close_options = { "close" }, drop_table_options = { "drop", "books" },
   names_options = { "tables" }, views_options = { "views" }, reflect_options = { "reflect" },
-  table_changes = { "transform", "books" },
+  table_changes = { "transform", "books" }, listen_options = { "listen", "books", print },
+  pipeline_options = { "pipeline", print },
+  copy_in_options = { "copy_in", "books", {} }, copy_out_options = { "copy_out", "books" },
 }
 
 -- What is named in the same breath, and refused with a word of its own.

@@ -177,6 +177,8 @@ local PREFIX = {
   ["perigee.schema_module"] = { "perigee.schema." }, ["perigee.migrations"] = { "m:" },
   ["perigee.migrations_module"] = { "perigee.migrations." }, ["perigee.recorder"] = { "m:" },
   ["perigee.table_recorder"] = { "m:" }, ["perigee.table_body"] = { "t:" },
+  ["perigee.listener"] = { "listener:" }, ["perigee.pipeline"] = { "p:" },
+  ["perigee.reply"] = { "reply:" },
 }
 
 -- All that the pages say in backticks.

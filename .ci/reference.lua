@@ -27,6 +27,7 @@ local OBJECT = {
   perigee = "perigee.", ["perigee.executor"] = "x:", ["perigee.db"] = "db:",
   ["perigee.conn"] = "conn:", ["perigee.tx"] = "tx:", ["perigee.table"] = "h:",
   ["perigee.task"] = "task:", ["perigee.url"] = "url:", ["perigee.iterator"] = "it:",
+  ["perigee.pipeline"] = "p:", ["perigee.reply"] = "reply:",
   ["perigee.json_type"] = "perigee.json.", ["perigee.schema_module"] = "perigee.schema.",
   ["perigee.schema"] = "schema:", ["perigee.migrations_module"] = "perigee.migrations.",
   ["perigee.migrations"] = "m:", ["perigee.recorder"] = "m:",
