@@ -197,6 +197,11 @@ void prg_op_wake(struct prg_op *op);
 void prg_op_queue(struct prg_op *op, struct prg_list *list);
 /* Wakes all of such a list, first come first; it is empty then. No Lua. */
 void prg_op_wake_all(struct prg_list *list);
+/* Wakes the first, who stays in it. No Lua. */
+void prg_op_wake_first(struct prg_list *list);
+/* It waits there no more. Whoever is the first then is woken: that he was not may
+** have been all that he waited for. No Lua. */
+void prg_op_leave(struct prg_op *op);
 /* The operation ended, or is given up: frees its parts (which may go on in the
 ** background, as ghosts) and lets the task wait again. No Lua. */
 void prg_op_drop(struct prg_op *op);

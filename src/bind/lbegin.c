@@ -70,7 +70,7 @@ void prg_exec_note_begin(struct prg_op *op, const struct prg_req *req) {
     lose(x, req);
   else
     x->begin = PRG_UNBEGUN;
-  prg_op_wake_all(&x->gate);
+  prg_op_wake_first(&x->gate);
 }
 
 struct prg_exec *prg_exec_beginning(const struct prg_op *op,

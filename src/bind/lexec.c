@@ -101,20 +101,38 @@ static bool is_control(const struct prg_op *op) {
   return op->kind == PRG_OP_CALL && op->verb == PRG_VERB_CONTROL;
 }
 
+/* Nobody overtakes those who wait: what was called before the COMMIT runs before
+** it, in whatever order the host lets tasks go on. */
+static bool is_first(const struct prg_op *op, struct prg_exec *x) {
+  const struct prg_link *first = prg_list_first(&x->gate);
+  return first == NULL || first == &op->gate;
+}
+
+/* The block at whose gate a call on `x` has to wait, or NULL. */
+static struct prg_exec *gate_of(const struct prg_op *op, struct prg_exec *x) {
+  struct prg_exec *beginning;
+  if (x->inner != NULL) return x;
+  beginning = prg_exec_beginning(op, x);
+  if (beginning != NULL) return beginning;
+  return is_first(op, x) ? NULL : x;
+}
+
 int prg_exec_pass_gate(lua_State *L, struct prg_op *op) {
   struct prg_exec *x = op->exec, *wait;
-  if (op->gate_list != NULL) return check_gate_time(L, op);
   while (x->inner != NULL && x->inner->task == op->task->id) x = x->inner;
   if (x->lease->slot == NULL || (!x->open && !is_control(op))) {
     prg_op_drop(op);
     return raise_closed(L, x);
   }
-  wait = x->inner != NULL ? x : prg_exec_beginning(op, x);
+  wait = gate_of(op, x);
   if (wait == NULL) {
+    prg_op_leave(op);
     op->exec = x; /* not before: nothing keeps it while the operation waits */
     prg_timer_clear(op->task->G->hub, &op->timer);
     return 0;
   }
+  if (op->gate_list == &wait->gate) return check_gate_time(L, op);
+  prg_op_leave(op);
   prg_op_queue(op, &wait->gate);
   if (!prg_timer_is_set(&op->timer)) prg_op_set_timer(op);
   return PRG_PENDING;
@@ -135,7 +153,7 @@ static void end_block(struct prg_exec *x) {
   prg_op_wake_all(&x->gate);
   if (x->parent != NULL && x->parent->inner == x) {
     x->parent->inner = NULL;
-    prg_op_wake_all(&x->parent->gate);
+    prg_op_wake_first(&x->parent->gate);
   }
 }
 

@@ -16,15 +16,20 @@
 const char prg_mark_park = 0;
 const char prg_mark_pending = 0;
 
+void prg_op_leave(struct prg_op *op) {
+  struct prg_list *list = op->gate_list;
+  if (list == NULL) return;
+  prg_list_remove(list, &op->gate);
+  op->gate_list = NULL;
+  prg_op_wake_first(list);
+}
+
 void prg_op_drop(struct prg_op *op) {
   void (*abandon)(struct prg_op *) = op->abandon;
   op->kind = PRG_OP_NONE;
   op->parked = NULL;
   op->woken = false;
-  if (op->gate_list != NULL) {
-    prg_list_remove(op->gate_list, &op->gate);
-    op->gate_list = NULL;
-  }
+  prg_op_leave(op);
   prg_timer_clear(op->task->G->hub, &op->timer);
   if (abandon != NULL) abandon(op);
   op->abandon = NULL;
@@ -50,6 +55,11 @@ void prg_op_wake(struct prg_op *op) {
 void prg_op_queue(struct prg_op *op, struct prg_list *list) {
   op->gate_list = list;
   prg_list_push_back(list, &op->gate);
+}
+
+void prg_op_wake_first(struct prg_list *list) {
+  struct prg_link *k = prg_list_first(list);
+  if (k != NULL) prg_op_wake(PRG_CONTAINER(k, struct prg_op, gate));
 }
 
 void prg_op_wake_all(struct prg_list *list) {
