@@ -112,7 +112,10 @@ static void drop_list(struct pg_conn *c, struct prg_list *list) {
 }
 
 void pg_runs_fini(struct pg_conn *c) {
-  if (!prg_link_linked(&c->run->link)) pg_run_fini(c);
+  if (!prg_link_linked(&c->run->link)) { /* between two of its exchanges */
+    pg_run_fini(c);
+    if (c->run != &c->only) prg_free(c->run);
+  }
   drop_list(c, &c->flight);
   drop_list(c, &c->waiting);
   drop_list(c, &c->spare);
