@@ -326,7 +326,10 @@ function M.copy_out(x, target, options)
   if o.columns ~= nil then usage("columns: the statement names them") end
   if target:match "^%s*(%a*)":upper() == "COPY" then
     if not can_copy(x) then unsupported("COPY … TO STDOUT") end
-    check_out(o)
+    if check_out(o) == "rows" and (o.rows ~= nil or o.class ~= nil) then
+      usage("rows and class are for rows, and COPY … TO STDOUT gives bytes")
+    end
+    if o.format ~= nil then usage("format: the statement says it") end
     return open_out(x, target, nil, { timeout = o.timeout })
   end
   return out_of(x, target, o, check_out(o))

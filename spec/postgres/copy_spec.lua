@@ -362,6 +362,25 @@ for _, protocol in ipairs { "wire", "libpq" } do
       assert.are.equal(0, count(db))
     end)
 
+    it("raises what ended it while the source was waiting", function()
+      local db = open { max_size = 2 }
+      for _, kind in ipairs { "unique", "closed" } do
+        local asked, sent = 0, false
+        local err = failure(db.copy_in, db, "items", function()
+          asked = asked + 1
+          if sent and kind == "closed" then
+            db:execute [[select pg_terminate_backend(pid) from pg_stat_activity
+              where query like 'COPY "items"%' and pid <> pg_backend_pid()]]
+          end
+          if sent then perigee.sleep(0.1) end
+          return { id = kind == "unique" and asked == 2 and 1 or asked, name = "x" }
+          -- The server looks at keys when it has a thousand rows.
+        end, { progress = function(rows) sent = rows > 2500 end })
+        assert.are.equal(kind, err.kind)
+        assert.are.equal(0, count(db))
+      end
+    end)
+
     it("tells how far it is", function()
       local db = open()
       local told = {}
@@ -420,6 +439,8 @@ for _, protocol in ipairs { "wire", "libpq" } do
       usage(function() for _ in db:copy_out "COPY items FROM STDIN" do end end)
       usage(db.copy_out, db, "items", { format = "csv" })
       usage(db.copy_out, db, "items", { raw = true, rows = "array" })
+      usage(db.copy_out, db, "COPY items TO STDOUT", { rows = "array" })
+      usage(db.copy_out, db, "COPY items TO STDOUT", { raw = true, format = "csv" })
       assert.are.equal("undefined", failure(db.copy_in, db, "nothing", { { a = 1 } }).kind)
       assert.are.equal("syntax", failure(function()
         for _ in db:copy_out "select from from" do end

@@ -49,7 +49,7 @@ local function specs(open, link)
   local db, other
 
   before_each(function()
-    local url = open.url() .. "&protocol=" .. link
+    local url = faults.with(open.url(), { protocol = link })
     db, other = helper.open(url, { max_size = 1 }), helper.open(url, { max_size = 1 })
     db:script "create table t (id integer primary key, n integer)"
   end)
@@ -68,6 +68,21 @@ local function specs(open, link)
     fails("closed", replies[10].get, replies[10])
     assert.equal(1, db:value "select 1")
     assert.equal(0, db:stats().in_use)
+  end)
+
+  it("raises on a lost connection, also when nobody asks for a reply", function()
+    local calls = 0
+    local err = fails("closed", db.pipeline, db, function(p)
+      local backend = p:value("select pg_backend_pid()"):get()
+      other:execute("select pg_terminate_backend(?)", backend)
+      while true do
+        calls = calls + 1
+        p:execute "select 1"
+      end
+    end)
+    assert.is_not_nil(err.cause)
+    assert.is_true(calls < 100000)
+    assert.equal(1, db:value "select 1")
   end)
 
   it("of a transaction whose connection is lost rolls back", function()

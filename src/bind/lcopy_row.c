@@ -240,17 +240,15 @@ static void put_row(lua_State *L, struct prg_copier *s, int t) {
 
 /* ---- methods ------------------------------------------------------------ */
 
-/* copier:put(row) -> is the frame full? */
+/* copier:put(row) -> is it time to send? When the COPY has ended meanwhile the row is not
+** looked at, and sending tells why. */
 static int copy_put(lua_State *L) {
   struct prg_copier *s = prg_copier_check(L, 1);
-  if (!prg_copy_is_full(s)) {
-    lua_settop(L, 2);
-    luaL_checkstack(L, 12, "row");
-    put_row(L, s, 2);
-    lua_pushboolean(L, prg_copy_is_full(s));
-    return 1;
-  }
-  return prg_usage(L, "the frame is full");
+  lua_settop(L, 2);
+  luaL_checkstack(L, 12, "row");
+  if (!prg_copy_is_full(s)) put_row(L, s, 2);
+  lua_pushboolean(L, prg_copy_is_full(s));
+  return 1;
 }
 
 /* copier:put_list(list, i) -> the first record that did not go into the frame; nil:

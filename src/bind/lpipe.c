@@ -426,6 +426,18 @@ static int may_send(lua_State *L, struct prg_op *op, struct pipe *p) {
   return prg_exec_begin(L, op, NULL);
 }
 
+/* What is called on a lost connection raises, so that a loop which never asks for a
+** reply ends. */
+static int check_conn(lua_State *L, struct prg_op *op) {
+  const struct prg_conn *c = op->exec->lease->slot->conn;
+  struct prg_error *e;
+  if (c->state == PRG_CONN_READY) return 0;
+  e = prg_error_new(PRG_K_CLOSED, "the connection of the pipeline is lost");
+  if (e != prg_error_oom()) e->cause = prg_error_ref(c->error);
+  prg_op_drop(op);
+  return prg_raise(L, e);
+}
+
 static int send_step(lua_State *L, struct prg_op *op) {
   struct pipe *p = check_pipe(L);
   struct reply *r;
@@ -435,6 +447,7 @@ static int send_step(lua_State *L, struct prg_op *op) {
     prg_op_drop(op);
     return prg_raise(L, prg_error_oom());
   }
+  check_conn(L, op);
   r = new_reply(L, op, p);
   submit(op, p, r);
   prg_op_drop(op);
