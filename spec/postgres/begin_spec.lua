@@ -13,7 +13,7 @@ local function specs(open, link)
   local db, other
 
   before_each(function()
-    local url = open.url() .. "&protocol=" .. link
+    local url = faults.with(open.url(), { protocol = link })
     db, other = helper.open(url, { max_size = 1 }), helper.open(url, { max_size = 1 })
     db:script "create table t (id integer primary key, n integer)"
   end)

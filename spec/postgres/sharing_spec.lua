@@ -153,11 +153,12 @@ faults.on_postgres("Shared connections", function()
       local list = {}
       for i = 1, 10 do
         list[i] = perigee.spawn(function()
-          assert.equal(i, db:value(NAP, i, i == 1 and 0.1 or 0))
+          assert.equal(i, db:value(NAP, i, i == 1 and 0.3 or 0))
           fine = fine + 1
         end)
       end
-      perigee.sleep(0.02)
+      perigee.sleep(0) -- all are on their way
+      assert.equal(9, db:stats().shared)
       db:close()
       for i = 1, 10 do list[i]:join() end
     end)
@@ -185,7 +186,7 @@ faults.on_postgres("Fairness (B9)", function()
       stop = true
     end)
     assert.is_true(longest < helper.patience(0.2), tostring(longest))
-    assert.is_true(n > 1000)
+    assert.is_true(n > 100)
   end)
 
   it("who wants a connection alone gets one in time", function()

@@ -131,7 +131,7 @@ helper.for_each_db(function(name, open)
         for row in x:each(sql) do
           n = n + 1
           assert(row.x == n)
-          if n % 2000 == 0 then
+          if n % 10000 == 0 then
             local now = lua_memory()
             first = first or now
             worst = math.max(worst, now - first)

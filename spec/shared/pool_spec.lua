@@ -211,10 +211,10 @@ helper.for_each_db(function(name, open)
       local db = open { max_size = 1 }
       db:script "create table t (id integer)"
       run(function()
-        local ended
+        local ended, may_end
         local busy = spawn(db.transaction, db, function(tx)
           tx:execute "insert into t values (1)"
-          sleep(0.05)
+          repeat sleep(0.001) until may_end
           tx:execute "insert into t values (2)"
           ended = true
         end)
@@ -223,6 +223,7 @@ helper.for_each_db(function(name, open)
         settle()
         local closing = spawn(db.close, db)
         fails("closed", waiting.join, waiting)
+        may_end = true
         closing:join()
         assert.is_true(ended)
         busy:join()

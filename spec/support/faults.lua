@@ -15,7 +15,7 @@ faults.tcp = os.getenv "PERIGEE_TEST_POSTGRES_TCP"
 -- ---- the loop keeps ticking -------------------------------------------------
 
 local TICK = 0.005
-local LIMIT = 5 * TICK
+local LIMIT = 10 * TICK
 
 local function tick(state)
   local last = core.now()
