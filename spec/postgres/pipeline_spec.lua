@@ -134,7 +134,8 @@ local function specs(open, link)
   end)
 
   it("takes a thousand statements with many and with long rows", function()
-    local big = ("x"):rep(100000)
+    -- Slices of a byte are for messages in pieces, not for many megabytes.
+    local big = ("x"):rep(os.getenv "PERIGEE_TEST_PROXY" and 1000 or 100000)
     db:pipeline(function(p)
       local list = {}
       for i = 1, 1000 do
