@@ -1,6 +1,6 @@
 -- What a database cannot do: specs of for_each_db that are not run on it.
 --   [database] = { [name of the spec, or its full name] = reason }
--- The databases are "sqlite", "sqlite memory" and "postgres". `hosts` has what is not
+-- The databases are "sqlite", "sqlite memory", "postgres" and "mysql". `hosts` has what is not
 -- run with PERIGEE_HOST, as it is about the built-in loop or blocking calls; a table
 -- there is by the name of the host. Each exception is counted and printed as skipped.
 local LOOP = "about the built-in loop only"
@@ -21,6 +21,8 @@ return {
     ["of 3.5 is refused by an integer column in raw SQL"] =
       "raw SQL sends it as float8, which PostgreSQL rounds on assignment",
   },
+
+  ["mysql"] = {},
 
   ["hosts"] = {
     ["run does not nest and refuses what is no function"] =

@@ -11,6 +11,7 @@
 -- The environment:
 --   PERIGEE_BUILD           build folder (by interpreter: build, build-luajit)
 --   PERIGEE_TEST_POSTGRES   URL of a database of ours (spec/support/servers.sh)
+--   PERIGEE_TEST_MYSQL      the same (spec/support/mariadb.sh)
 --   PERIGEE_TEST_PROXY      a command of the fault proxy with its arguments
 --                           ("slice:1"); PostgreSQL is reached through it
 --   PERIGEE_GC=stress       the collector runs all the time
@@ -272,6 +273,18 @@ local function empty_postgres(url)
   db:close()
 end
 
+-- The same on MySQL: tables, views and routines of our database, and other databases.
+local function empty_mysql(url)
+  local db = require "perigee".open(url, { max_size = 1 })
+  local own = db:value "select database()"
+  for _, name in ipairs(db:query [[select schema_name as name from information_schema.schemata
+      where schema_name not in ('mysql', 'sys', 'information_schema', 'performance_schema')]]) do
+    db:execute("drop database `" .. name.name:gsub("`", "``") .. "`")
+  end
+  db:execute("create database `" .. own .. "` character set utf8mb4")
+  db:close()
+end
+
 local databases = {
   {
     name = "sqlite",
@@ -291,6 +304,16 @@ local databases = {
     url = function(spec)
       local url = postgres_url()
       if not spec.emptied then empty_postgres(url) end
+      spec.emptied = true
+      return url
+    end,
+  },
+  {
+    name = "mysql",
+    missing = not env "PERIGEE_TEST_MYSQL" and "PERIGEE_TEST_MYSQL is not set",
+    url = function(spec)
+      local url = env "PERIGEE_TEST_MYSQL"
+      if not spec.emptied then empty_mysql(url) end
       spec.emptied = true
       return url
     end,
