@@ -22,7 +22,12 @@ return {
       "raw SQL sends it as float8, which PostgreSQL rounds on assignment",
   },
 
-  ["mysql"] = {},
+  ["mysql"] = {
+    ["leaves the pool whole when COMMIT fails (P-43, F-46)"] =
+      "it has no deferred constraints, so no COMMIT that fails by one",
+    ["in text that is not UTF-8 is data"] =
+      "MariaDB refuses bytes that are no UTF-8, but stores halves of surrogate pairs",
+  },
 
   ["hosts"] = {
     ["run does not nest and refuses what is no function"] =

@@ -373,6 +373,29 @@ local function is_wanted(name, only)
   return false
 end
 
+-- Two operands of || as MySQL joins them.
+local OPERANDS = { "[%a_]+%b()", "'[^']*'", "%?", "[%w_]+" }
+
+local function join_texts(sql)
+  for _, a in ipairs(OPERANDS) do
+    for _, b in ipairs(OPERANDS) do
+      local pattern, before = "(" .. a .. ")%s*||%s*(" .. b .. ")", nil
+      repeat
+        before, sql = sql, sql:gsub(pattern, "concat(%1, %2)")
+      until sql == before
+    end
+  end
+  return sql
+end
+
+-- SQL of a spec in the words of the database `name`: the same text but on MySQL, where a
+-- quoted name has backticks, a text is a char, and || is not what joins texts.
+function helper.sql(name, sql)
+  if name ~= "mysql" then return sql end
+  sql = sql:gsub('""', "\2"):gsub('"([^"]*)"', "`%1`"):gsub("\2", '"')
+  return join_texts((sql:gsub("as text%)", "as char)")))
+end
+
 -- One describe block for each database under test. `define(name, open)`
 -- defines specs; `open(options)` in a spec gives a handle on its database,
 -- the same one however often it is called (but for memory).

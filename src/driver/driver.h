@@ -175,6 +175,9 @@ struct prg_req {
                        are more rows, the result has `truncated` set, and
                        the rest is discarded behind the owner's back */
   size_t chunk;          /* STREAM: rows of a delivery (default 500) */
+  bool alone;  /* STREAM: nobody else uses the connection until it ends, so
+                      that a driver with PRG_F_INTERLEAVE need not keep it
+                      usable */
   bool tidy;   /* the owner undoes what the statement leaves in the session:
                        it does not make the connection `touched` */
   bool in_tx;  /* set at submit: conn->tx was not PRG_TX_IDLE */

@@ -31,7 +31,7 @@ static const struct {
     {MYSQL_TYPE_NEWDATE, MY_C_DATE, "date", "date"},
     {MYSQL_TYPE_TIME, MY_C_TIME, "time", "time"},
     {MYSQL_TYPE_DATETIME, MY_C_STAMP, "datetime", "datetime"},
-    {MYSQL_TYPE_TIMESTAMP, MY_C_STAMP_TZ, "timestamp", "timestamp"},
+    {MYSQL_TYPE_TIMESTAMP, MY_C_STAMP, "timestamp", "timestamp"},
     {MYSQL_TYPE_NULL, MY_C_NULL, "null", "null"},
     {MYSQL_TYPE_JSON, MY_C_JSON, "json", "json"},
     {MYSQL_TYPE_STRING, MY_C_TEXT, "char", "binary"},

@@ -51,8 +51,7 @@ static void finish_calls(struct my_conn *c, int fd, bool forked) {
   r->rows = NULL;
 }
 
-static void drop_run(struct my_conn *c) {
-  struct my_run *r = &c->run;
+void my_run_drop(struct my_run *r) {
   if (r->e != NULL && !r->e->cached) my_entry_free(r->e);
   if (r->res != NULL) prg_result_free(&r->res->base);
   prg_result_free(r->first);
@@ -63,6 +62,18 @@ static void drop_run(struct my_conn *c) {
   r->first = NULL;
   r->error = NULL;
   r->req = NULL;
+}
+
+/* Streams that wait for their owner. */
+static void drop_list(struct prg_list *list) {
+  for (struct prg_link *k = prg_list_first(list); k != NULL;
+       k = prg_list_next(list, k)) {
+    struct prg_req *req = PRG_CONTAINER(k, struct prg_req, link);
+    if (req->impl == NULL) continue;
+    my_run_drop(req->impl);
+    prg_free(req->impl);
+    req->impl = NULL;
+  }
 }
 
 static void fini(struct prg_conn *base, bool forked) {
@@ -79,7 +90,9 @@ static void fini(struct prg_conn *base, bool forked) {
     my_close(c->my);
     c->my = NULL;
   }
-  drop_run(c);
+  my_run_drop(&c->run);
+  drop_list(&base->sent);
+  drop_list(&base->paused);
   my_cache_fini(&c->cache);
   prg_error_unref(c->lost);
   c->lost = NULL;
@@ -95,7 +108,7 @@ const struct prg_driver perigee_driver = {
     .release = PERIGEE_VERSION,
     .name = "mysql",
     .dialect = "mysql",
-    .features = PRG_F_CANCEL | PRG_F_LAST_ID | PRG_F_REOPEN,
+    .features = PRG_F_CANCEL | PRG_F_INTERLEAVE | PRG_F_LAST_ID | PRG_F_REOPEN,
     .version = mysql_get_client_info,
     .check = my_check,
     .conn_new = conn_new,

@@ -49,8 +49,9 @@ enum my_class {
   MY_C_JSON,
   MY_C_DATE,
   MY_C_TIME,
-  MY_C_STAMP,   /* datetime: without a zone */
-  MY_C_STAMP_TZ /* timestamp: the session's zone is UTC */
+  MY_C_STAMP,   /* without a zone: the server takes back no text with one. The
+                   session's zone is UTC */
+  MY_C_STAMP_TZ /* with Z: where a definition says timestamptz */
 };
 
 enum { MY_SHORT = 64 }; /* texts up to this length are fetched with the row */
@@ -233,13 +234,15 @@ struct my_run {
   struct prg_error *error;          /* what it will end with */
   my_then *ready;                   /* what to do with the prepared statement */
   bool was_tx;                      /* a transaction was open when it began */
-  bool delivered;                   /* the owner of a QUERY has its answer */
-  bool own_tx;                      /* BATCH: it has its own transaction */
-  bool retried;                     /* prepared anew, once */
-  const char *at;                   /* text protocol: the statement that runs */
-  size_t rest;                      /* rows that nobody wants */
-  int64_t from;                     /* when the first of them came */
-  size_t set;                       /* BATCH */
+  bool cursor;                      /* STREAM by a cursor of the server */
+  bool whole;     /* which it has not made: all rows are one chunk */
+  bool delivered; /* the owner of a QUERY has its answer */
+  bool own_tx;    /* BATCH: it has its own transaction */
+  bool retried;   /* prepared anew, once */
+  const char *at; /* text protocol: the statement that runs */
+  size_t rest;    /* rows that nobody wants */
+  int64_t from;   /* when the first of them came */
+  size_t set;     /* BATCH */
   int64_t affected;
   bool has_last_id;
   int64_t last_id;
@@ -315,6 +318,8 @@ void my_prepare(struct my_conn *c, my_then *then);
 struct prg_error *my_bind_set(struct my_conn *c, size_t set);
 /* A stream that was resumed or given up. */
 void my_query_resume(struct my_conn *c);
+/* Frees what a run holds, but not its request. The connection is closed. */
+void my_run_drop(struct my_run *r);
 /* Is nobody interested in further rows? */
 bool my_is_unwanted(const struct my_conn *c);
 /* A row that nobody wants: cancels when there are many. */

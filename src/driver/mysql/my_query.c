@@ -98,14 +98,15 @@ static void after_prepare(struct my_conn *c) {
                                mysql_stmt_param_count(e->st), stmt->nparams));
     return;
   }
-  if (c->base.config->statement_cache > 0) my_cache_add(&c->cache, e);
+  if (c->base.config->statement_cache > 0 && !c->run.cursor)
+    my_cache_add(&c->cache, e);
   ready(c);
 }
 
 static void make_entry(struct my_conn *c) {
   struct prg_stmt *stmt = c->run.req->stmt;
   size_t keep = c->base.config->statement_cache;
-  if (keep > 0 && c->cache.lru.count >= keep) {
+  if (keep > 0 && c->cache.lru.count >= keep && !c->run.cursor) {
     evict(c, after_evict);
     return;
   }
@@ -127,7 +128,8 @@ void my_prepare(struct my_conn *c, my_then *then) {
     my_fail_with(c, prg_error_oom());
     return;
   }
-  c->run.e = my_cache_find(&c->cache, c->run.req->stmt);
+  /* Two streams of one text have two cursors. */
+  if (!c->run.cursor) c->run.e = my_cache_find(&c->cache, c->run.req->stmt);
   if (c->run.e != NULL)
     ready(c);
   else
@@ -142,6 +144,7 @@ bool my_is_unwanted(const struct my_conn *c) {
 
 size_t my_row_limit(const struct my_conn *c) {
   const struct prg_req *req = c->run.req;
+  if (c->run.whole) return SIZE_MAX;
   if (req->kind == PRG_REQ_STREAM) return req->chunk == 0 ? 500 : req->chunk;
   if (req->kind == PRG_REQ_SCRIPT || req->max_rows == 0) return SIZE_MAX;
   return req->max_rows;
@@ -156,15 +159,26 @@ void my_count_rest(struct my_conn *c) {
     my_kill(c);
 }
 
+/* Other statements may run while the stream waits (without memory they wait). */
+static void set_aside(struct my_conn *c) {
+  struct my_run *r = prg_alloc(sizeof *r);
+  if (r == NULL) return;
+  *r = c->run;
+  r->req->impl = r;
+  memset(&c->run, 0, sizeof c->run);
+}
+
 /* The owner has what he wants of a QUERY, or this part of a STREAM. */
 void my_deliver(struct my_conn *c, bool truncated) {
+  struct prg_req *req = c->run.req;
   struct my_result *res = c->run.res;
   res->base.truncated = truncated;
   res->base.affected = (int64_t)res->base.nrows;
   my_result_tag(&res->base, c->run.req->stmt->sql);
   c->run.res = NULL;
   if (truncated) c->run.delivered = true;
-  prg_req_deliver(c->run.req, &res->base);
+  if (c->run.cursor) set_aside(c);
+  prg_req_deliver(req, &res->base);
 }
 
 static bool add_row(struct my_conn *c) {
@@ -262,6 +276,10 @@ static void after_fetch(struct my_conn *c) {
 
 void my_query_resume(struct my_conn *c) {
   struct my_run *r = &c->run;
+  if (r->cursor && my_is_unwanted(c)) {
+    my_end(c); /* closing the statement closes the cursor */
+    return;
+  }
   if (r->res == NULL && !my_is_unwanted(c)) {
     r->res = my_result_new(r->e->plan.desc);
     if (r->res == NULL) r->error = prg_error_oom();
@@ -303,6 +321,8 @@ static void after_execute(struct my_conn *c) {
   struct my_fields f = {c->my->fields, mariadb_stmt_fetch_fields(c->st),
                         c->my->field_count, r->req->stmt};
   if (my_plan_update(&r->e->plan, &f) != PRG_OK) r->error = prg_error_oom();
+  if (r->cursor && (c->my->server_status & SERVER_STATUS_CURSOR_EXISTS) == 0)
+    r->whole = true;
   r->res = my_result_new(r->e->plan.desc);
   if (r->res == NULL) r->error = prg_error_oom();
   if (c->my->field_count == 0) {
@@ -314,12 +334,19 @@ static void after_execute(struct my_conn *c) {
   fetch(c);
 }
 
+static void use_cursor(struct my_conn *c) {
+  unsigned long type = CURSOR_TYPE_READ_ONLY, rows = my_row_limit(c);
+  mysql_stmt_attr_set(c->run.e->st, STMT_ATTR_CURSOR_TYPE, &type);
+  mysql_stmt_attr_set(c->run.e->st, STMT_ATTR_PREFETCH_ROWS, &rows);
+}
+
 static void execute(struct my_conn *c) {
   struct prg_error *e = my_bind_set(c, 0);
   if (e != NULL) {
     my_fail_with(c, e);
     return;
   }
+  if (c->run.cursor) use_cursor(c);
   c->st = c->run.e->st;
   my_do(c, my_op_execute, after_execute);
 }
@@ -334,6 +361,10 @@ static bool by_text(const struct my_conn *c) {
 }
 
 void my_query_begin(struct my_conn *c) {
+  struct my_run *r = &c->run;
+  bool stays = r->req->kind == PRG_REQ_STREAM && !r->req->alone;
+  r->cursor = stays && (r->req->stmt->flags & PRG_STMT_CURSOR) != 0;
+  r->whole = stays && !r->cursor;
   if ((c->run.req->stmt->flags & PRG_STMT_EMPTY) != 0) {
     c->run.res = my_result_new(NULL);
     if (c->run.res == NULL) c->run.error = prg_error_oom();

@@ -82,20 +82,33 @@ static bool is_one_of(const char *tag, const char *const *list) {
   return false;
 }
 
+static void set_id(struct prg_result *r, int64_t id) {
+  r->has_last_id = true;
+  r->last_id = id;
+}
+
+/* With RETURNING the server does not tell the id that it made; the first column
+** is what other databases go by. */
+static void returned_id(struct prg_result *r, const struct prg_value *values) {
+  if (r->nrows == 0) return;
+  const struct prg_value *first = values + (r->nrows - 1) * r->desc->ncols;
+  if (first->type == PRG_INT) set_id(r, first->u.i);
+}
+
 void my_result_count(struct my_result *r, const char *sql, MYSQL *my) {
   static const char *const counted[] = {"INSERT", "UPDATE", "DELETE", "REPLACE",
                                         "LOAD",   "WITH",   NULL};
   static const char *const inserts[] = {"INSERT", "REPLACE", NULL};
   my_result_tag(&r->base, sql);
-  bool rows = r->base.desc != NULL;
+  bool rows = r->base.desc != NULL, insert = is_one_of(r->base.tag, inserts);
   if (rows)
     r->base.affected = (int64_t)r->base.nrows;
   else if (is_one_of(r->base.tag, counted))
     r->base.affected = (int64_t)mysql_affected_rows(my);
-  if (!rows && mysql_insert_id(my) != 0 && is_one_of(r->base.tag, inserts)) {
-    r->base.has_last_id = true;
-    r->base.last_id = (int64_t)mysql_insert_id(my);
-  }
+  if (insert && rows)
+    returned_id(&r->base, r->values);
+  else if (insert && mysql_insert_id(my) != 0)
+    set_id(&r->base, (int64_t)mysql_insert_id(my));
 }
 
 /* ---- plans ---------------------------------------------------------------- */
@@ -113,8 +126,12 @@ static enum my_class defined_class(const struct prg_stmt *stmt,
   if (stmt->types == NULL) return cl;
   for (const char *p = stmt->types; p < stmt->types + stmt->ntypes;) {
     const char *type = p + strlen(p) + 1;
-    if (strcmp(p, name) == 0)
-      return strncmp(type, "json", 4) == 0 && cl == MY_C_TEXT ? MY_C_JSON : cl;
+    if (strcmp(p, name) == 0) {
+      if (strncmp(type, "json", 4) == 0 && cl == MY_C_TEXT) return MY_C_JSON;
+      if (strcmp(type, "timestamptz") == 0 && cl == MY_C_STAMP)
+        return MY_C_STAMP_TZ;
+      return cl;
+    }
     p = type + strlen(type) + 1;
   }
   return cl;

@@ -251,9 +251,19 @@ static void after_barrier(struct my_conn *c) {
   if (c->rc != 0 && my_is_lost(mysql_errno(c->my))) my_broken(c);
 }
 
+/* A stream by a cursor gets its run back. */
+static void take_back(struct my_conn *c, struct prg_req *req) {
+  struct my_run *r = req->impl;
+  c->run = *r;
+  prg_free(r);
+  req->impl = NULL;
+}
+
 /* True: there is something to do. */
 static bool take_next(struct my_conn *c) {
-  struct prg_req *req = c->run.req;
+  struct prg_req *req = prg_conn_head(&c->base);
+  if (c->run.req == NULL && req != NULL && req->impl != NULL) take_back(c, req);
+  req = c->run.req;
   if (req != NULL) {
     if (req->state == PRG_REQ_PAUSED) return false;
     my_query_resume(c);
