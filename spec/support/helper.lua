@@ -379,10 +379,10 @@ local OPERANDS = { "[%a_]+%b()", "'[^']*'", "%?", "[%w_]+" }
 local function join_texts(sql)
   for _, a in ipairs(OPERANDS) do
     for _, b in ipairs(OPERANDS) do
-      local pattern, before = "(" .. a .. ")%s*||%s*(" .. b .. ")", nil
+      local pattern, n = "(" .. a .. ")%s*||%s*(" .. b .. ")", nil
       repeat
-        before, sql = sql, sql:gsub(pattern, "concat(%1, %2)")
-      until sql == before
+        sql, n = sql:gsub(pattern, "concat(%1, %2)")
+      until n == 0
     end
   end
   return sql

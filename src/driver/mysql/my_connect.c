@@ -4,6 +4,7 @@
 #include "driver/mysql/my_int.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -34,6 +35,7 @@ struct my_connect {
   bool failed;             /* no memory for one of the texts */
   MYSQL *my;               /* result; NULL on failure */
   size_t limit;            /* result */
+  bool rolls_back;         /* result */
   struct prg_error *error; /* result; NULL on success */
 };
 
@@ -193,6 +195,15 @@ static const char auth_plugins[] =
     "mysql_native_password,caching_sha2_password,client_ed25519,"
     "sha256_password,parsec,auth_gssapi_client,unix_socket";
 
+/* The handshake of TLS waits in the library, so it is told for how long. */
+static void set_times(const struct my_connect *j, MYSQL *my) {
+  int64_t left = j->wait.due == PRG_NEVER ? PRG_NEVER : j->wait.due - prg_now();
+  unsigned s = left > 60 * PRG_SECOND ? 60 : (unsigned)(left / PRG_SECOND) + 1;
+  mysql_options(my, MYSQL_OPT_CONNECT_TIMEOUT, &s);
+  mysql_options(my, MYSQL_OPT_READ_TIMEOUT, &s);
+  mysql_options(my, MYSQL_OPT_WRITE_TIMEOUT, &s);
+}
+
 static MYSQL *make(const struct my_connect *j, const char *host) {
   MYSQL *my = mysql_init(NULL);
   unsigned protocol = host != NULL ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET;
@@ -206,6 +217,7 @@ static MYSQL *make(const struct my_connect *j, const char *host) {
   mysql_options(my, MYSQL_OPT_LOCAL_INFILE, &no_files);
   mysql_options(my, MARIADB_OPT_RESTRICTED_AUTH, auth_plugins);
   mysql_options4(my, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", name);
+  set_times(j, my);
   set_tls(j, my, host);
   return my;
 }
@@ -239,15 +251,18 @@ static bool attempt(struct my_connect *j, const char *host, unsigned port,
 }
 
 /* How long a packet the server takes; one that is longer would cost the
-** connection. */
-static void ask_limit(struct my_connect *j) {
+** connection. And what it does with a transaction that waits in vain. */
+static void ask_settings(struct my_connect *j) {
+  static const char sql[] =
+      "SELECT @@max_allowed_packet, @@innodb_rollback_on_timeout";
   MYSQL_RES *res;
   MYSQL_ROW row;
-  if (my_wait_sql(&j->wait, j->my, "SELECT @@max_allowed_packet") != 0) return;
-  res = mysql_store_result(j->my); /* it is here: one row */
+  if (my_wait_sql(&j->wait, j->my, sql) != 0) return;
+  res = my_wait_rows(&j->wait, j->my);
   if (res == NULL) return;
   row = mysql_fetch_row(res);
   if (row != NULL && row[0] != NULL) j->limit = strtoull(row[0], NULL, 10);
+  j->rolls_back = row != NULL && row[1] != NULL && row[1][0] == '1';
   mysql_free_result(res);
 }
 
@@ -279,7 +294,7 @@ struct prg_error *my_connect_run(struct my_connect *j) {
 static void run(struct prg_job *job) {
   struct my_connect *j = PRG_CONTAINER(job, struct my_connect, job);
   j->error = my_connect_run(j);
-  if (j->error == NULL) ask_limit(j);
+  if (j->error == NULL) ask_settings(j);
 }
 
 /* ---- the hub's thread ----------------------------------------------------- */
@@ -292,6 +307,9 @@ static void hand_over(struct my_connect *j, struct my_conn *c) {
   c->my = j->my;
   j->my = NULL;
   c->limit = j->limit;
+  c->rolls_back = j->rolls_back;
+  /* By TLS the library relies on it, and has left it otherwise. */
+  (void)fcntl((int)mysql_get_socket(c->my), F_SETFL, O_NONBLOCK);
   c->base.backend = (int64_t)mysql_thread_id(c->my);
   c->base.tx = PRG_TX_IDLE;
 }

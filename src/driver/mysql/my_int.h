@@ -233,6 +233,7 @@ struct my_run {
   struct prg_result *first, **tail; /* SCRIPT, CALL: results so far */
   struct prg_error *error;          /* what it will end with */
   my_then *ready;                   /* what to do with the prepared statement */
+  bool rolled_back;                 /* its error has ended the transaction */
   bool was_tx;                      /* a transaction was open when it began */
   bool cursor;                      /* STREAM by a cursor of the server */
   bool whole;     /* which it has not made: all rows are one chunk */
@@ -273,8 +274,9 @@ struct my_conn {
   bool barrier;           /* a cancel may still hit what is sent next */
   int64_t recancel;       /* when to cancel once more */
   struct prg_error *lost; /* why the transaction is gone; owned */
-  bool custom;       /* on_connect changed the session: no reset knows how */
-  size_t limit;      /* longest packet that the server takes; 0: unknown */
+  bool custom;     /* on_connect changed the session: no reset knows how */
+  bool rolls_back; /* a wait for a lock that is given up ends the transaction */
+  size_t limit;    /* longest packet that the server takes; 0: unknown */
   MYSQL_BIND *binds; /* of parameters; room for nbinds */
   size_t nbinds;
 };

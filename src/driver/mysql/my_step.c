@@ -8,6 +8,8 @@
 
 #include "base/mem.h"
 
+enum { LOCK_WAIT = 1205, DEADLOCK = 1213 };
+
 /* ---- ops ------------------------------------------------------------------ */
 
 void my_do(struct my_conn *c, my_op *op, my_then *then) {
@@ -99,9 +101,10 @@ void my_look(struct my_conn *c) {
   }
 }
 
-/* A deadlock ends the transaction. Its owner thinks that it is still open, and
-** what he sends must not run as single statements: so it counts as failed until
-** it is rolled back, as on other databases. */
+/* A deadlock ends the transaction. The server then goes on in a new one without
+** having been asked, and says so of none. What its owner sends must not become half
+** a transaction: so it counts as failed until it is rolled back, as on other
+** databases. */
 static void lose_transaction(struct my_conn *c) {
   struct prg_error *e = c->run.error;
   prg_error_unref(c->lost);
@@ -124,19 +127,29 @@ static bool ends_transaction(const char *sql) {
   return true;
 }
 
+static const char rollback_sql[] = "ROLLBACK";
+
+static void after_lost(struct my_conn *c) {
+  if (c->rc != 0) {
+    my_fail(c, NULL);
+    return;
+  }
+  prg_error_unref(c->lost);
+  c->lost = NULL;
+  c->run.res = my_result_new(NULL);
+  if (c->run.res == NULL)
+    c->run.error = prg_error_oom();
+  else
+    memcpy(c->run.res->base.tag, rollback_sql, sizeof rollback_sql);
+  my_end(c);
+}
+
 /* The transaction has ended by itself: only its end is accepted. */
 static void answer_lost(struct my_conn *c) {
   struct prg_req *req = c->run.req;
   struct prg_error *e;
   if (req->kind == PRG_REQ_QUERY && ends_transaction(req->stmt->sql)) {
-    prg_error_unref(c->lost);
-    c->lost = NULL;
-    c->run.res = my_result_new(NULL);
-    if (c->run.res == NULL)
-      c->run.error = prg_error_oom();
-    else
-      memcpy(c->run.res->base.tag, "ROLLBACK", sizeof "ROLLBACK");
-    my_end(c);
+    my_do_sql(c, rollback_sql, sizeof rollback_sql - 1, after_lost);
     return;
   }
   e = prg_error_new(PRG_K_ABORTED,
@@ -210,7 +223,8 @@ static void after_state(struct my_conn *c) {
     my_broken(c);
     return;
   }
-  if ((c->my->server_status & SERVER_STATUS_IN_TRANS) == 0 && c->run.was_tx)
+  if (c->run.rolled_back ||
+      (c->my->server_status & SERVER_STATUS_IN_TRANS) == 0)
     lose_transaction(c);
   my_end(c);
 }
@@ -223,6 +237,7 @@ void my_fail(struct my_conn *c, MYSQL_STMT *st) {
   }
   if (c->run.error == NULL)
     c->run.error = my_error_new(c->my, st, c->run.req->stmt);
+  c->run.rolled_back = code == DEADLOCK || (code == LOCK_WAIT && c->rolls_back);
   if (c->run.was_tx)
     my_do(c, my_op_ping, after_state);
   else

@@ -1,6 +1,7 @@
 #include "driver/mysql/my_wait.h"
 
 #include <poll.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -39,6 +40,15 @@ int my_wait_sql(struct my_wait *w, MYSQL *my, const char *sql) {
   int status = mysql_query_start(&ret, my, sql);
   while (status != 0)
     status = mysql_query_cont(&ret, my, my_wait_for(w, my, status, w->due));
+  return ret;
+}
+
+MYSQL_RES *my_wait_rows(struct my_wait *w, MYSQL *my) {
+  MYSQL_RES *ret = NULL;
+  int status = mysql_store_result_start(&ret, my);
+  while (status != 0)
+    status =
+        mysql_store_result_cont(&ret, my, my_wait_for(w, my, status, w->due));
   return ret;
 }
 

@@ -21,6 +21,9 @@ bool my_wait_is_over(const struct my_wait *w);
 int my_wait_for(struct my_wait *w, MYSQL *my, int status, int64_t due);
 /* A statement by the text protocol; 0 or not. */
 int my_wait_sql(struct my_wait *w, MYSQL *my, const char *sql);
+/* The rows of that. A call that waits would leave the socket in the mode in which
+** calls by TLS wait. */
+MYSQL_RES *my_wait_rows(struct my_wait *w, MYSQL *my);
 /* Says good-bye when that can be sent at once, and closes. No call on `my` may be
 ** suspended. */
 void my_close(MYSQL *my);
