@@ -169,7 +169,7 @@ print_env() {
   here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   tell() { printf 'export %s=%q\n' "$1" "$2"; }
   tell PERIGEE_TEST_MYSQL \
-    "mysql://perigee:perigee@/perigee?socket=$(printf '%s' "$dir/s" |
+    "mariadb://perigee:perigee@/perigee?socket=$(printf '%s' "$dir/s" |
       sed -e 's/%/%25/g' -e 's/ /%20/g' -e 's/&/%26/g' -e 's/#/%23/g' \
         -e 's/+/%2B/g')"
   tell PERIGEE_TEST_MYSQL_TCP "mysql://perigee:perigee@127.0.0.1:$port/perigee"

@@ -72,14 +72,14 @@ static bool is_letter(char c) {
          (c >= '0' && c <= '9') || c == '_';
 }
 
-/* Does the word stand in the text, in any case? With `names` also between double
-** quotes, where otherwise it is passed over: the builder quotes all its names. */
-static bool has_word(const char *sql, const char *word, bool names) {
+/* Does the word stand in the text, in any case? Between the dialect's quotes of names
+** it is passed over, unless `quote` is 0: the builder quotes all its names. */
+static bool has_word(const char *sql, const char *word, char quote) {
   size_t n = strlen(word);
   bool quoted = false, inside = false; /* of a longer word */
   for (; *sql != '\0'; sql++) {
-    if (*sql == '"') quoted = !quoted;
-    if ((names || !quoted) && !inside && strncasecmp(sql, word, n) == 0 &&
+    if (*sql == quote) quoted = !quoted;
+    if (!quoted && !inside && strncasecmp(sql, word, n) == 0 &&
         !is_letter(sql[n]))
       return true;
     inside = is_letter(*sql);
@@ -94,10 +94,11 @@ static unsigned flags_of(const struct prg_dialect *d, const char *sql,
   unsigned f = 0;
   if (strncmp(sql, "SELECT", 6) == 0)
     f = locking ? 0 : PRG_STMT_READ;
-  else if (strncmp(sql, "INSERT", 6) == 0 && !has_word(sql, "SELECT", false))
+  else if (strncmp(sql, "INSERT", 6) == 0 &&
+           !has_word(sql, "SELECT", d->ident_quote))
     f = PRG_STMT_VALUES;
   for (t = d->touch; t != NULL && *t != NULL; t++)
-    if (has_word(sql, *t, true)) f |= PRG_STMT_TOUCH;
+    if (has_word(sql, *t, 0)) f |= PRG_STMT_TOUCH;
   return f;
 }
 

@@ -338,6 +338,8 @@ struct prg_config {
   int pipeline; /* requests in flight on a connection; -1: as the driver sees fit */
   char *application_name; /* or NULL */
   /* results of driver->check */
+  const char
+      *dialect;     /* in src/sql, when it is not the driver's; NULL: it is */
   int lanes;        /* 1, or 2 with PRG_F_LANES */
   size_t max_conns; /* hard limit of the database in question (1 for :memory:);
                        0: none */

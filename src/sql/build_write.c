@@ -265,7 +265,12 @@ void prg_emit_update(struct prg_emit *e, const struct prg_update *s) {
     emit_set(e, &s->sets[i], NULL);
   }
   prg__emit_where(e, s->where);
-  prg__emit_returning(e, &s->returning);
+  if (s->returning.any && (e->d->build & PRG_BUILD_UPDATE_PLAIN) != 0)
+    prg__emit_fail(e, prg_error_new(PRG_K_UNSUPPORTED,
+                                    "UPDATE has no RETURNING on %s",
+                                    e->d->name));
+  else
+    prg__emit_returning(e, &s->returning);
 }
 
 void prg_emit_delete(struct prg_emit *e, const struct prg_delete *s) {

@@ -79,6 +79,8 @@ static struct prg_error *check_value(size_t i, const struct prg_param *p) {
 
 struct prg_error *my_check(struct prg_config *cfg) {
   size_t n = sizeof params / sizeof params[0];
+  /* What the server is will be known when statements have been made for it. */
+  if (strncmp(cfg->url.given, "mariadb", 7) == 0) cfg->dialect = "mariadb";
   cfg->lanes = 1;
   cfg->max_conns = 0;
   for (size_t i = 0; i < cfg->url.nparams; i++) {

@@ -117,14 +117,12 @@ static void after_row(struct my_conn *c) {
     take_row(c);
     return;
   }
-  unsigned code = mysql_errno(c->my);
-  if (code != 0) {
-    my_fail(c, NULL);
-    return;
-  }
   mysql_free_result(c->run.rows); /* read to its end */
   c->run.rows = NULL;
-  result_over(c);
+  if (mysql_errno(c->my) != 0)
+    my_fail(c, NULL);
+  else
+    result_over(c);
 }
 
 static void begin_result(struct my_conn *c) {
