@@ -379,21 +379,44 @@ local OPERANDS = { "[%a_]+%b()", "'[^']*'", "%?", "[%w_]+" }
 local function join_texts(sql)
   for _, a in ipairs(OPERANDS) do
     for _, b in ipairs(OPERANDS) do
-      local pattern, n = "(" .. a .. ")%s*||%s*(" .. b .. ")", nil
-      repeat
-        sql, n = sql:gsub(pattern, "concat(%1, %2)")
-      until n == 0
+      local pattern, n = "(" .. a .. ")%s*||%s*(" .. b .. ")", 1
+      while n > 0 do sql, n = sql:gsub(pattern, "concat(%1, %2)") end
     end
   end
   return sql
 end
 
 -- SQL of a spec in the words of the database `name`: the same text but on MySQL, where a
--- quoted name has backticks, a text is a char, and || is not what joins texts.
+-- quoted name has backticks, a cast to text is one to char, || is not what joins texts, a
+-- text that is a key has a length, and an integer key is made up only when that is said.
+local MYSQL_WORDS = {
+  { "as text%)", "as char)" }, { "text unique", "varchar(190) unique" },
+  { "text not null unique", "varchar(190) not null unique" },
+  { "text primary key", "varchar(190) primary key" },
+  { "integer primary key", "integer primary key auto_increment" },
+}
+
 function helper.sql(name, sql)
   if name ~= "mysql" then return sql end
   sql = sql:gsub('""', "\2"):gsub('"([^"]*)"', "`%1`"):gsub("\2", '"')
-  return join_texts((sql:gsub("as text%)", "as char)")))
+  for _, word in ipairs(MYSQL_WORDS) do sql = sql:gsub(word[1], word[2]) end
+  return join_texts(sql)
+end
+
+-- Scripts that make tables are in the words of most databases; on MySQL they are said in
+-- its own while a spec of for_each_db runs there.
+local function translate_scripts(on)
+  local core = require "perigee.core"
+  for _, name in ipairs { "db_methods", "exec_methods" } do
+    local methods = core[name]
+    methods.plain_script = methods.plain_script or methods.script
+    methods.script = on and function(x, sql, ...)
+      if type(sql) == "string" and sql:lower():find "create%s+table" then
+        sql = helper.sql("mysql", sql)
+      end
+      return methods.plain_script(x, sql, ...)
+    end or methods.plain_script
+  end
 end
 
 -- One describe block for each database under test. `define(name, open)`
@@ -416,8 +439,14 @@ function helper.for_each_db(define, only)
             return helper.open(self.url(), options)
           end,
         })
-        busted.before_each(function() spec = {} end)
-        busted.after_each(helper.cleanup)
+        busted.before_each(function()
+          spec = {}
+          if database.name == "mysql" then translate_scripts(true) end
+        end)
+        busted.after_each(function()
+          if database.name == "mysql" then translate_scripts(false) end
+          helper.cleanup()
+        end)
         define(database.name, open)
       end)
     end

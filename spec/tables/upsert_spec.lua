@@ -28,7 +28,7 @@ local function count_created(results)
   return n
 end
 
-local databases = { "sqlite", "sqlite memory", "postgres" }
+local databases = { "sqlite", "sqlite memory", "postgres", "mysql" }
 
 helper.for_each_db(function(database, open)
   local is_postgres = database == "postgres"

@@ -201,6 +201,13 @@ static void emit_on_duplicate(struct prg_emit *e, const struct prg_insert *s) {
 
 void prg__emit_conflict(struct prg_emit *e, const struct prg_insert *s) {
   if (s->conflict == PRG_CONFLICT_ERROR) return;
+  if ((e->d->build & PRG_BUILD_STEPS) != 0) {
+    prg__emit_fail(e, prg_error_new(PRG_K_UNSUPPORTED,
+                                    "%s has no clause for the conflict with "
+                                    "one key",
+                                    e->d->name));
+    return;
+  }
   if ((e->d->build & PRG_BUILD_ON_CONFLICT) != 0)
     emit_on_conflict(e, s);
   else
@@ -266,9 +273,9 @@ void prg_emit_update(struct prg_emit *e, const struct prg_update *s) {
   }
   prg__emit_where(e, s->where);
   if (s->returning.any && (e->d->build & PRG_BUILD_UPDATE_PLAIN) != 0)
-    prg__emit_fail(e, prg_error_new(PRG_K_UNSUPPORTED,
-                                    "UPDATE has no RETURNING on %s",
-                                    e->d->name));
+    prg__emit_fail(
+        e, prg_error_new(PRG_K_UNSUPPORTED, "UPDATE has no RETURNING on %s",
+                         e->d->name));
   else
     prg__emit_returning(e, &s->returning);
 }

@@ -84,6 +84,8 @@ enum prg_build {
   PRG_BUILD_TYPES = 1 << 15, /* columns have types with operators of their own:
                                a pattern wants a text */
   PRG_BUILD_UPDATE_PLAIN = 1 << 16, /* RETURNING, but not of UPDATE */
+  PRG_BUILD_STEPS = 1 << 17, /* a conflict with a key is for who builds the
+                                statement: refused as unsupported */
   /* values of columns (read by bind/) */
   PRG_BUILD_CANON = 1 << 24,     /* dates, times and UUIDs are texts to it: each
                                    is written in one form only */

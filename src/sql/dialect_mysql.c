@@ -82,5 +82,6 @@ const struct prg_dialect prg_dialect_mysql = {
 /* INSERT, REPLACE and DELETE give rows there (10.5 and later). */
 const struct prg_dialect prg_dialect_mariadb = {
     .name = "mariadb",
-    .build = BUILD | PRG_BUILD_RETURNING | PRG_BUILD_UPDATE_PLAIN,
+    .build =
+        BUILD | PRG_BUILD_RETURNING | PRG_BUILD_UPDATE_PLAIN | PRG_BUILD_STEPS,
     COMMON};

@@ -55,7 +55,7 @@ static void fail_set(struct my_conn *c, MYSQL_STMT *st) {
 
 static void finish(struct my_conn *c) {
   struct my_run *r = &c->run;
-  r->res = my_result_new(NULL);
+  if (r->res == NULL) r->res = my_result_new(NULL);
   if (r->res == NULL) {
     r->error = prg_error_oom();
     my_end(c);
@@ -90,24 +90,57 @@ static void after_free(struct my_conn *c) {
     set_over(c);
 }
 
+static void after_fetch(struct my_conn *c) {
+  if (c->rc == MYSQL_NO_DATA) {
+    if (c->run.error != NULL)
+      fail_batch(c);
+    else
+      set_over(c);
+  } else if (c->rc == 0 || c->rc == MYSQL_DATA_TRUNCATED) {
+    if (c->run.error == NULL && my_add_row(c)) c->run.affected++;
+    my_do(c, my_op_fetch, after_fetch);
+  } else {
+    fail_set(c, c->st);
+  }
+}
+
+/* The rows of all sets go into one result. */
+static void collect(struct my_conn *c) {
+  struct my_run *r = &c->run;
+  struct prg_error *e = my_describe(c);
+  if (e == NULL && r->res == NULL) {
+    r->res = my_result_new(r->e->plan.desc);
+    if (r->res == NULL) e = prg_error_oom();
+  }
+  if (e == NULL && r->res->base.desc != r->e->plan.desc)
+    e = prg_error_new(PRG_K_DATABASE,
+                      "the columns have changed during the batch");
+  r->error = e;
+  my_do(c, my_op_fetch, after_fetch);
+}
+
+static void count(struct my_run *r, MYSQL *my) {
+  uint64_t n = mysql_affected_rows(my), id = mysql_insert_id(my);
+  if (n != UINT64_MAX) r->affected += (int64_t)n;
+  if (id == 0) return;
+  r->has_last_id = true;
+  r->last_id = (int64_t)id;
+}
+
 static void after_execute(struct my_conn *c) {
   struct my_run *r = &c->run;
-  uint64_t n, id;
   if (c->rc != 0) {
     fail_set(c, c->st);
     return;
   }
-  n = mysql_affected_rows(c->my);
-  id = mysql_insert_id(c->my);
-  if (n != UINT64_MAX) r->affected += (int64_t)n;
-  if (id != 0) {
-    r->has_last_id = true;
-    r->last_id = (int64_t)id;
-  }
-  if (c->my->field_count > 0)
-    my_do(c, my_op_stmt_free, after_free); /* reads its rows */
-  else
+  if (c->my->field_count == 0) {
+    count(r, c->my);
     set_over(c);
+  } else if (r->req->collect) {
+    collect(c);
+  } else {
+    my_do(c, my_op_stmt_free, after_free); /* reads its rows */
+  }
 }
 
 static void run_set(struct my_conn *c) {

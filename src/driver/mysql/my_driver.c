@@ -108,7 +108,8 @@ const struct prg_driver perigee_driver = {
     .release = PERIGEE_VERSION,
     .name = "mysql",
     .dialect = "mysql",
-    .features = PRG_F_CANCEL | PRG_F_INTERLEAVE | PRG_F_LAST_ID | PRG_F_REOPEN,
+    .features = PRG_F_CANCEL | PRG_F_INTERLEAVE | PRG_F_LAST_ID |
+                PRG_F_COLLECT | PRG_F_REOPEN,
     .version = mysql_get_client_info,
     .check = my_check,
     .conn_new = conn_new,

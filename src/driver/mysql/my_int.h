@@ -318,6 +318,11 @@ void my_simple_begin(struct my_conn *c); /* PING, RESET */
 void my_prepare(struct my_conn *c, my_then *then);
 /* Binds a set of parameters. NULL, or an error. */
 struct prg_error *my_bind_set(struct my_conn *c, size_t set);
+/* The statement has run: describes its columns and has them fetched. NULL, or an
+** error. */
+struct prg_error *my_describe(struct my_conn *c);
+/* The row that was fetched, into run.res. False: run.error is set. */
+bool my_add_row(struct my_conn *c);
 /* A stream that was resumed or given up. */
 void my_query_resume(struct my_conn *c);
 /* Frees what a run holds, but not its request. The connection is closed. */

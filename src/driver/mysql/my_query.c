@@ -181,7 +181,7 @@ void my_deliver(struct my_conn *c, bool truncated) {
   prg_req_deliver(req, &res->base);
 }
 
-static bool add_row(struct my_conn *c) {
+bool my_add_row(struct my_conn *c) {
   struct my_plan *p = &c->run.e->plan;
   struct my_result *res = c->run.res;
   struct prg_value *row = my_result_row(res);
@@ -256,7 +256,7 @@ static void take_row(struct my_conn *c) {
       my_deliver(c, true);
     else
       c->run.rest++;
-  } else if (add_row(c) && c->run.req->kind == PRG_REQ_STREAM &&
+  } else if (my_add_row(c) && c->run.req->kind == PRG_REQ_STREAM &&
              res->base.nrows == my_row_limit(c)) {
     my_deliver(c, false);
     return; /* paused, or given up: my_query_resume */
@@ -311,16 +311,25 @@ static bool try_again(struct my_conn *c) {
   return true;
 }
 
+struct prg_error *my_describe(struct my_conn *c) {
+  struct my_plan *p = &c->run.e->plan;
+  const struct prg_stmt *stmt = c->run.req->stmt;
+  /* The names in the statement are those of its prepare. */
+  struct my_fields f = {c->my->fields, mariadb_stmt_fetch_fields(c->st),
+                        c->my->field_count, stmt};
+  if (my_plan_update(p, &f) != PRG_OK) return prg_error_oom();
+  if (f.n > 0 && mysql_stmt_bind_result(c->st, p->binds) != 0)
+    return my_error_new(c->my, c->st, stmt);
+  return NULL;
+}
+
 static void after_execute(struct my_conn *c) {
   struct my_run *r = &c->run;
   if (c->rc != 0) {
     if (!try_again(c)) my_fail(c, c->st);
     return;
   }
-  /* The names in the statement are those of its prepare. */
-  struct my_fields f = {c->my->fields, mariadb_stmt_fetch_fields(c->st),
-                        c->my->field_count, r->req->stmt};
-  if (my_plan_update(&r->e->plan, &f) != PRG_OK) r->error = prg_error_oom();
+  r->error = my_describe(c);
   if (r->cursor && (c->my->server_status & SERVER_STATUS_CURSOR_EXISTS) == 0)
     r->whole = true;
   r->res = my_result_new(r->e->plan.desc);
@@ -329,8 +338,6 @@ static void after_execute(struct my_conn *c) {
     all_fetched(c);
     return;
   }
-  if (r->error == NULL && mysql_stmt_bind_result(c->st, r->e->plan.binds) != 0)
-    r->error = my_error_new(c->my, c->st, r->req->stmt);
   fetch(c);
 }
 
