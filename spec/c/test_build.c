@@ -293,7 +293,7 @@ static void test_group(void) {
        "\"t\" WHERE \"n\" > ? GROUP BY \"mood\" ORDER BY \"how many\" DESC "
        "NULLS FIRST, \"mood\" NULLS LAST | 0",
        "SELECT `mood`, count(*) AS `how many`, sum(`n`) AS `s` FROM `t` WHERE "
-       "`n` > ? GROUP BY `mood` ORDER BY `how many` IS NULL DESC, `how many` "
+       "`n` > ? GROUP BY `mood` ORDER BY count(*) IS NULL DESC, `how many` "
        "DESC, `mood` IS NULL, `mood` | 0");
   SAME(do_select,
        SELECT(ITEMS({.aggregated = true, .fn = PRG_MIN, .col = col("n")},
