@@ -315,7 +315,7 @@ static void test_lock(void) {
   EACH(do_select, SELECT(.lock = PRG_LOCK_SHARE),
        "SELECT * FROM \"t\" FOR SHARE",
        "unsupported: sqlite has no locks on rows: FOR SHARE",
-       "SELECT * FROM `t` LOCK IN SHARE MODE");
+       "SELECT * FROM `t` FOR SHARE");
   EACH(do_select, SELECT(.lock = PRG_LOCK_SHARE_NOWAIT),
        "SELECT * FROM \"t\" FOR SHARE NOWAIT",
        "unsupported: sqlite has no locks on rows: FOR SHARE NOWAIT",

@@ -281,7 +281,8 @@ local function empty_mysql(url)
       where schema_name not in ('mysql', 'sys', 'information_schema', 'performance_schema')]]) do
     db:execute("drop database `" .. name.name:gsub("`", "``") .. "`")
   end
-  db:execute("create database `" .. own .. "` character set utf8mb4")
+  db:execute("create database `" .. own .. "` character set utf8mb4"
+    .. " collate utf8mb4_bin") -- texts are exact, as elsewhere
   db:close()
 end
 
@@ -388,12 +389,15 @@ end
 
 -- SQL of a spec in the words of the database `name`: the same text but on MySQL, where a
 -- quoted name has backticks, a cast to text is one to char, || is not what joins texts, a
--- text that is a key has a length, and an integer key is made up only when that is said.
+-- text that is a key has a length, an integer key is made up only when that is said, and
+-- times have no fraction unless they say so.
 local MYSQL_WORDS = {
   { "as text%)", "as char)" }, { "text unique", "varchar(190) unique" },
   { "text not null unique", "varchar(190) not null unique" },
   { "text primary key", "varchar(190) primary key" },
   { "integer primary key", "integer primary key auto_increment" },
+  { "timestamptz", "datetime(6)" }, { "timestamp with time zone", "datetime(6)" },
+  { " timestamp([,)])", " datetime(6)%1" }, { " time([,)])", " time(6)%1" },
 }
 
 function helper.sql(name, sql)
@@ -411,7 +415,8 @@ local function translate_scripts(on)
     local methods = core[name]
     methods.plain_script = methods.plain_script or methods.script
     methods.script = on and function(x, sql, ...)
-      if type(sql) == "string" and sql:lower():find "create%s+table" then
+      if type(sql) == "string" and sql:lower():find "create%s+table"
+        and core.driver(x).dialect == "mysql" then
         sql = helper.sql("mysql", sql)
       end
       return methods.plain_script(x, sql, ...)

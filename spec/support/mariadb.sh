@@ -96,7 +96,7 @@ write_config() {
 }
 
 make_accounts() {
-  echo "create database perigee character set utf8mb4;"
+  echo "create database perigee character set utf8mb4 collate utf8mb4_bin;"
   echo "create user perigee@'%' identified by 'perigee';"
   echo "create user perigee@localhost identified by 'perigee';"
   echo "grant all on *.* to perigee@'%' with grant option;"

@@ -248,7 +248,7 @@ helper.for_each_db(function(name, open)
 
     it("locks rows where the database can", function()
       local db, t = articles()
-      if name ~= "postgres" then
+      if name ~= "postgres" and name ~= "mysql" then
         raises("unsupported", t.select, t, { id = 1 }, { lock = "update" })
         raises("unsupported", t.get, t, 1, { lock = "share" })
         return
@@ -316,7 +316,7 @@ helper.for_each_db(function(name, open)
 
     it("work on a table that is only its key (P-24)", function()
       local db = open()
-      db:execute "create table keyonly (k text primary key)"
+      db:script "create table keyonly (k text primary key)"
       local t = db:table "keyonly"
       assert.same({ k = "a" }, t:insert { k = "a" })
       assert.same({ k = "a" }, t:get "a")
@@ -467,10 +467,10 @@ helper.for_each_db(function(name, open)
       local db, t = articles()
       t:update({ id = 1 }, { score = null })
       assert.is_nil(t:get(1).score)
-      t:update({ id = 2 }, { score = sql("score + ?", 5), title = sql "title || '!'" })
+      t:update({ id = 2 }, { score = sql("score + ?", 5), title = sql(helper.sql(name, "title || '!'")) })
       assert.equal(25, t:get(2).score)
       assert.equal("two!", t:get(2).title)
-      if name == "postgres" then
+      if name == "postgres" or name == "mysql" then
         t:update({ id = 2 }, { status = default })
         assert.equal("draft", t:get(2).status)
       else
@@ -696,7 +696,8 @@ helper.for_each_db(function(name, open)
       assert.equal(1, t:update({ ['or"der'] = 1 }, { ["a b"] = "t" }))
       assert.same({ { ["a b"] = "t", ['c"n'] = 1 } },
         copy(t:group(nil, { by = "a b", count = 'c"n', order_by = '-c"n' })))
-      assert.same({ ['e"x'] = 2 }, copy(t:get(1, { columns = { ['e"x'] = sql '"or""der" + 1' } })))
+      assert.same({ ['e"x'] = 2 }, copy(t:get(1,
+        { columns = { ['e"x'] = sql(helper.sql(name, '"or""der" + 1')) } })))
       assert.equal(1, t:delete { ['or"der'] = 1 })
     end)
 
@@ -711,7 +712,7 @@ helper.for_each_db(function(name, open)
 
     it("of a schema may be given", function()
       local db = articles()
-      local schema = name == "postgres" and "public" or "main"
+      local schema = name == "postgres" and "public" or name == "mysql" and "perigee" or "main"
       assert.equal(5, db:count(schema .. ".articles"))
       assert.equal(5, db:count { schema = schema, name = "articles" })
       assert.equal("one", db:at(schema .. ".articles", 1).title)

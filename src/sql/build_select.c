@@ -125,22 +125,27 @@ static void emit_limit(struct prg_emit *e, const struct prg_select *s) {
   }
 }
 
-static const char *const lock_text[] = {"",
-                                        " FOR UPDATE",
-                                        " FOR UPDATE NOWAIT",
-                                        " FOR UPDATE SKIP LOCKED",
-                                        " FOR SHARE",
-                                        " FOR SHARE NOWAIT",
-                                        " FOR SHARE SKIP LOCKED"};
+static const struct {
+  bool share;
+  const char *rest, *title;
+} locks[] = {{false, "", ""},
+             {false, "", " FOR UPDATE"},
+             {false, " NOWAIT", " FOR UPDATE NOWAIT"},
+             {false, " SKIP LOCKED", " FOR UPDATE SKIP LOCKED"},
+             {true, "", " FOR SHARE"},
+             {true, " NOWAIT", " FOR SHARE NOWAIT"},
+             {true, " SKIP LOCKED", " FOR SHARE SKIP LOCKED"}};
 
 static void emit_lock(struct prg_emit *e, enum prg_lock lock) {
   if (lock == PRG_LOCK_NONE) return;
-  if ((e->d->build & PRG_BUILD_LOCK) == 0)
+  if ((e->d->build & PRG_BUILD_LOCK) == 0) {
     prg__emit_fail(
         e, prg_error_new(PRG_K_UNSUPPORTED, "%s has no locks on rows:%s",
-                         e->d->name, lock_text[lock]));
-  else
-    prg_emit_text(e, lock == PRG_LOCK_SHARE ? e->d->share : lock_text[lock]);
+                         e->d->name, locks[lock].title));
+    return;
+  }
+  prg_emit_text(e, locks[lock].share ? e->d->share : " FOR UPDATE");
+  prg_emit_text(e, locks[lock].rest);
 }
 
 void prg_emit_select(struct prg_emit *e, const struct prg_select *s) {

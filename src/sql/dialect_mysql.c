@@ -64,8 +64,7 @@ static void begin(unsigned level, const struct prg_tx_options *o,
   .isolation =                                                                 \
       PRG_ISO_READ_COMMITTED | PRG_ISO_REPEATABLE_READ | PRG_ISO_SERIALIZABLE, \
   .readonly = true, .deferrable = false, .few = SIZE_MAX,                      \
-  .share = " LOCK IN SHARE MODE", .limit_all = "18446744073709551615",         \
-  .differs = {"NOT (", " <=> ", ")"},                                          \
+  .limit_all = "18446744073709551615", .differs = {"NOT (", " <=> ", ")"},     \
   .like = {"", " LIKE ", " COLLATE utf8mb4_bin"},                              \
   .ilike = {"LOWER(", ") LIKE LOWER(", ") COLLATE utf8mb4_bin"},               \
   .has_json = {"JSON_CONTAINS(", ", ", ")"},                                   \
@@ -77,11 +76,12 @@ enum {
 };
 
 const struct prg_dialect prg_dialect_mysql = {
-    .name = "mysql", .build = BUILD, COMMON};
+    .name = "mysql", .share = " FOR SHARE", .build = BUILD, COMMON};
 
 /* INSERT, REPLACE and DELETE give rows there (10.5 and later). */
 const struct prg_dialect prg_dialect_mariadb = {
     .name = "mariadb",
+    .share = " LOCK IN SHARE MODE",
     .build =
         BUILD | PRG_BUILD_RETURNING | PRG_BUILD_UPDATE_PLAIN | PRG_BUILD_STEPS,
     COMMON};
