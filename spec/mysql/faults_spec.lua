@@ -57,10 +57,10 @@ helper.for_each_db(function(_, open)
     end)
 
     it("that accepts and says nothing: connecting has its deadline", function()
-      local db = through { max_size = 1, connect_timeout = 0.3 }
+      through { max_size = 1 }
       proxy:blackhole()
       for _, url in ipairs { proxy:url(tcp), proxy:url(tcp) .. "?sslmode=require" } do
-        db = helper.open(url, { max_size = 1, connect_timeout = 0.3 })
+        local db = helper.open(url, { max_size = 1, connect_timeout = 0.3 })
         local took = seconds(function()
           local ok, err = pcall(db.ping, db)
           assert.is_false(ok)

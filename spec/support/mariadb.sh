@@ -11,7 +11,7 @@
 #   mariadb.sh stop DIR                  stops it and removes DIR; may be called
 #                                        twice
 #
-# Inside DIR: data/, s (the socket), log, ca.crt. As root the server runs as user
+# Inside DIR: data/, tmp/, s (the socket), log, ca.crt. As root the server runs as user
 # mysql, postgres or nobody; others run it as themselves.
 
 set -euo pipefail
@@ -77,6 +77,7 @@ write_config() {
     echo "socket=$dir/s"
     echo "pid-file=$dir/pid"
     echo "log-error=$dir/log"
+    echo "tmpdir=$dir/tmp"
     echo "bind-address=127.0.0.1"
     echo "port=$port"
     echo "skip-name-resolve"
@@ -114,8 +115,9 @@ create() {
   fi
   : >"$dir/.ours"
   rm -rf "$data" # of a start that was killed
+  mkdir -p "$dir/tmp"
   chmod 755 "$dir"
-  if [ "$(id -u)" -eq 0 ]; then chown "$user" "$dir"; fi
+  if [ "$(id -u)" -eq 0 ]; then chown "$user" "$dir" "$dir/tmp"; fi
   if command -v openssl >/dev/null; then make_certificate || true; fi
   write_config
   as_user mariadb-install-db --no-defaults --datadir="$data" \

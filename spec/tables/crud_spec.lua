@@ -467,7 +467,8 @@ helper.for_each_db(function(name, open)
       local db, t = articles()
       t:update({ id = 1 }, { score = null })
       assert.is_nil(t:get(1).score)
-      t:update({ id = 2 }, { score = sql("score + ?", 5), title = sql(helper.sql(name, "title || '!'")) })
+      t:update({ id = 2 }, { score = sql("score + ?", 5),
+        title = sql(helper.sql(name, "title || '!'")) })
       assert.equal(25, t:get(2).score)
       assert.equal("two!", t:get(2).title)
       if name == "postgres" or name == "mysql" then

@@ -207,7 +207,7 @@ helper.for_each_db(function(database, open)
         assert.equal(('perigee.table "%s"."things"'):format(schema), tostring(h))
         assert.equal("other", h:at(1).b)
         if is_postgres then assert.equal("public", conn:at("things", 1).a) end
-        conn:script(('drop table "%s".things'):format(schema))
+        conn:script(helper.sql(database, ('drop table "%s".things'):format(schema)))
       end)
     end)
   end)

@@ -13,8 +13,14 @@ local CLASSES = {
   json = "json", uuid = "uuid",
 }
 
--- More than it has where the type is unsigned: the server refuses what does not fit.
-local BITS = { tinyint = 16, smallint = 32, year = 16, int = 64, mediumint = 32 }
+-- Where no size is the type's own the next one: the server refuses what does not fit.
+local BITS = { tinyint = 16, smallint = 16, year = 16, int = 32, mediumint = 32 }
+local UNSIGNED_BITS = { tinyint = 16, smallint = 32, mediumint = 32 }
+
+local function bits_of(row)
+  local unsigned = row.title:find("unsigned", 1, true)
+  return (unsigned and UNSIGNED_BITS or BITS)[row.type] or 64
+end
 
 -- `%s` says which tables. Rows with what = 'k' are columns of unique indexes. MariaDB's
 -- JSON is a longtext with a check.
@@ -56,7 +62,7 @@ local function column(row)
   local generated = extra:find(" GENERATED", 1, true) ~= nil
   return {
     name = row.name, type = "", title = row.title, class = class,
-    bits = class == "int" and (BITS[row.type] or 64) or nil,
+    bits = class == "int" and bits_of(row) or nil,
     not_null = tonumber(row.not_null) == 1, generated = generated,
     default = not generated and (tonumber(row.has_default) == 1
       or extra:find("AUTO_INCREMENT", 1, true) ~= nil),

@@ -40,13 +40,14 @@ struct my_connect {
 };
 
 /* The scanner and the builder of statements rely on sql_mode (no ANSI_QUOTES, no
-** NO_BACKSLASH_ESCAPES), the texts of timestamps on the zone. MariaDB would cut
+** NO_BACKSLASH_ESCAPES), the texts of timestamps on the zone. A 0 as a key is one. MariaDB would cut
 ** the rows of a recursion after a number of turns, with nothing but a warning. */
 const char my_setup[] =
     "SET NAMES utf8mb4, @@session.autocommit = 1, "
     "@@session.time_zone = '+00:00', @@session.sql_mode = "
     "'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
-    "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+    "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,"
+    "NO_AUTO_VALUE_ON_ZERO'"
     "/*M!100201 , @@session.max_recursive_iterations = 4294967295 */";
 
 /* ---- what may stand in a URL ---------------------------------------------- */
