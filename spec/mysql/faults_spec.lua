@@ -28,8 +28,10 @@ helper.for_each_db(function(_, open)
 
   describe("a dead peer", function()
     it("in a query: the deadline holds, the loop goes on, closing does not wait", function()
+      through {} -- the proxy
       faults.ticking(function()
-        local db = through { max_size = 1, connect_timeout = 1 }
+        proxy:clear()
+        local db = perigee.open(proxy:url(tcp), { max_size = 1, connect_timeout = 1 })
         db:ping()
         proxy:half_open()
         local took = seconds(check.raises, "timeout", db.query, db, "select 1", {},
@@ -38,21 +40,21 @@ helper.for_each_db(function(_, open)
         eventually(function() return db:stats().size == 0 end, 12)
         assert.equal(1, db:value "select 1")
         db:close()
-        proxy:stop()
       end)
     end)
 
     it("that takes no more: a full socket neither waits nor keeps the place", function()
       local much = ("x"):rep(8 * 2 ^ 20)
+      through {} -- the proxy
       faults.ticking(function()
-        local db = through { max_size = 1, connect_timeout = 1 }
+        proxy:clear()
+        local db = perigee.open(proxy:url(tcp), { max_size = 1, connect_timeout = 1 })
         db:ping()
         proxy:half_open()
         check.raises("timeout", db.value, db, "select length(?)", { much },
           { timeout = 0.2 })
         local took = seconds(db.close, db)
         assert.is_true(took < helper.patience(8), tostring(took))
-        proxy:stop()
       end)
     end)
 

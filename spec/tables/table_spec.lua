@@ -193,10 +193,8 @@ helper.for_each_db(function(database, open)
       local db = open { max_size = 1 }
       db:connection(function(conn)
         local schema = is_postgres and "Other" or database == "mysql" and "other" or "temp"
-        if database == "mysql" then conn:script "create or replace database other" end
-        if is_postgres then
-          conn:script [[drop schema if exists "Other" cascade; create schema "Other"]]
-        end
+        conn:script(({ postgres = [[drop schema if exists "Other" cascade; create schema "Other"]],
+          mysql = "create or replace database other" })[database] or "")
         conn:script("create table things (id integer primary key, a text);"
           .. ([[create table "%s".things (id integer primary key, b text)]]):format(schema))
         if is_postgres then conn:insert("things", { id = 1, a = "public" }) end
