@@ -44,7 +44,7 @@ helper.for_each_db(function(_, open)
     end)
 
     it("that takes no more: a full socket neither waits nor keeps the place", function()
-      local much = ("x"):rep(8 * 2 ^ 20)
+      local much = ("x"):rep(5 * 2 ^ 20)
       through {} -- the proxy
       faults.ticking(function()
         proxy:clear()
