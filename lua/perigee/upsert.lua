@@ -381,6 +381,8 @@ function M.get_or_create(x, h, filter, defaults, opts)
       conflict = "nothing", key = names,
     })
     if row ~= nil then return row, true end
+    -- The row that the insert ran into may be younger than what the transaction sees.
+    if core.driver(x).features.steps then found.lock = "share" end
     check_foreign(x, h, names, record)
   end
   raise_unsteady(h, names)

@@ -210,7 +210,8 @@ helper.for_each_db(function(name, open)
         if is_postgres or is_mysql then
           err = check.raises("locked", other.query, other,
             "select * from t for update nowait")
-          assert.equal(is_mysql and 1205 or 0, err.code or 0)
+          if is_postgres then assert.equal("55P03", err.sqlstate) end
+          if is_mysql then assert.equal(1205, err.code) end
         else
           err = check.raises("locked", other.execute, other,
             "update t set n = 3", {}, { timeout = 0.1 })

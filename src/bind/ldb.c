@@ -489,6 +489,8 @@ static int core_driver(lua_State *L) {
   lua_setfield(L, -2, "copy");
   lua_pushboolean(L, (db->driver->features & PRG_F_NOTIFY) != 0);
   lua_setfield(L, -2, "notify");
+  lua_pushboolean(L, (db->dialect->build & PRG_BUILD_STEPS) != 0);
+  lua_setfield(L, -2, "steps");
   lua_setfield(L, -2, "features");
   return 1;
 }
