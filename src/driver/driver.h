@@ -28,7 +28,7 @@
 #include "base/value.h"
 #include "driver/result.h"
 
-#define PRG_DRIVER_ABI 3u
+#define PRG_DRIVER_ABI 4u
 
 struct prg_conn;
 struct prg_driver;
