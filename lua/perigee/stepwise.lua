@@ -2,9 +2,10 @@
 -- several, in a transaction. Called when core refuses a statement as `unsupported`, so
 -- that databases that have it pay nothing.
 --
--- MySQL's ON DUPLICATE KEY UPDATE fires on any unique key. Here the row is inserted as it
--- is; an error of the named key means that its row is there, one of another key is an
--- error. MariaDB's UPDATE gives no rows: their keys are read and locked first.
+-- MySQL's ON DUPLICATE KEY UPDATE fires on any unique key. What it ran into is noted by the
+-- statement, which changes nothing but the row of the named key; the conflict with another
+-- key is then made the error that it is. MariaDB's UPDATE gives no rows: their keys are read
+-- and locked first.
 local core = require "perigee.core"
 local crud = require "perigee.crud"
 local tables = require "perigee.table"
@@ -71,20 +72,61 @@ local function update_there(x, h, record, o, inner)
     { columns = columns, class = o.class, timeout = o.timeout })
 end
 
-local function insert(refusal, x, h, record, opts, inner)
-  inner = inner or {}
-  local o, plain = opts or {}, {}
+-- The row is inserted as it is: an error of the key means that its row is there. Gives the
+-- row, or nil, and whether it was made.
+local function insert_plain(x, h, record, o, inner)
+  local plain = {}
   for k, v in pairs(o) do plain[k] = v end
   plain.on_conflict = nil
-  local what = inner.conflict or o.on_conflict
-  if not what then error(refusal, 0) end
   local ok, row = pcall(leaves.insert, x, h, record, plain,
     inner.whole and { whole = true } or nil)
-  if ok then return row end
+  if ok then return row, true end
   if not is_of_key(h[8], row, inner.key) then error(row, 0) end
-  if what == "update" then return update_there(x, h, record, o, inner) end
-  if o.returning == false and not inner.whole then return 0 end
-  return nil
+  if inner.conflict == "update" then return update_there(x, h, record, o, inner), false end
+  if o.returning == false and not inner.whole then return 0, false end
+  return nil, false
+end
+
+local MARK, CREATED = "perigee:mark", "perigee:created"
+local MADE, THERE, OTHER = 0, 1, 2 -- what it says (prg_returning in src/sql/build.h)
+
+-- In ON DUPLICATE KEY UPDATE each column sees those before it changed: where an expression
+-- could see that, UPDATE does it.
+local function sees_changes(set)
+  if set == nil or next(set) == nil or next(set, next(set)) == nil then return false end
+  for k, v in next, set do
+    if type(k) == "string" and core.filter_kind(v) == "part" then return true end
+  end
+  return false
+end
+
+-- By the clause, which takes the lock of the row at once. After an error of a key InnoDB
+-- would have it shared, and two that then want the row would wait for each other.
+local function insert_marked(x, h, record, o, inner)
+  local later = inner.conflict == "update" and sees_changes(inner.set)
+  local row = leaves.insert(x, h, record, o, {
+    conflict = later and "nothing" or inner.conflict, key = inner.key, set = inner.set,
+    whole = inner.whole, mark = true,
+  })
+  local mark = tonumber(rawget(row, MARK))
+  rawset(row, MARK, nil)
+  if mark == MADE then return row, true end
+  if mark == OTHER then return insert_plain(x, h, record, o, inner) end
+  if inner.conflict ~= "update" then return nil, false end
+  if later then return update_there(x, h, record, o, inner), false end
+  return mark == THERE and row or nil, false
+end
+
+local function insert(refusal, x, h, record, opts, inner)
+  local o = opts or {}
+  if not inner or not inner.conflict then
+    if not o.on_conflict then error(refusal, 0) end
+    return (insert_plain(x, h, record, o, inner or {}))
+  end
+  local by = h[8].by_name[MARK] and insert_plain or insert_marked
+  local row, created = by(x, h, record, o, inner)
+  if inner.created and row ~= nil then rawset(row, CREATED, created) end
+  return row
 end
 
 -- ---- update ----------------------------------------------------------------

@@ -223,7 +223,7 @@ helper.for_each_db(function(name, open)
     end)
 
     it("of a lock is locked, also when the loop is late", function()
-      if is_postgres or name == "sqlite memory" then return end
+      if name ~= "sqlite" then return end -- a server does not say what it waits for
       local db, other = open { max_size = 1 }, open { max_size = 1 }
       db:script "create table t (n integer); insert into t values (1)"
       db:transaction(function(tx)

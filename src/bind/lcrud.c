@@ -11,6 +11,7 @@
 **             written, or { column = value }. nil: all columns given but those of
 **             the key. {}: the row stays as it is
 **   created   the row has a field "perigee:created", where the dialect can tell
+**   mark      the row has a field "perigee:mark" (prg_returning in sql/build.h)
 **   whole     all columns are returned, as hooks need them, whatever `returning`
 **             says (which is checked nevertheless)
 */
@@ -557,10 +558,11 @@ static void return_whole(lua_State *L, struct prg_op *op,
 ** count with returning = false */
 static int crud_insert(lua_State *L) {
   enum { O_RETURNING, O_ON_CONFLICT };
-  enum { I_CONFLICT, I_KEY, I_SET, I_CREATED, I_WHOLE };
+  enum { I_CONFLICT, I_KEY, I_SET, I_CREATED, I_MARK, I_WHOLE };
   struct prg_option own[] = {{"returning", 0}, {"on_conflict", 0}, {NULL, 0}};
   struct prg_option inner[] = {{"conflict", 0}, {"key", 0},   {"set", 0},
-                               {"created", 0},  {"whole", 0}, {NULL, 0}};
+                               {"created", 0},  {"mark", 0},  {"whole", 0},
+                               {NULL, 0}};
   struct prg_insert s = {.conflict = PRG_CONFLICT_ERROR};
   struct prg_reader r;
   struct prg_op *op;
@@ -579,6 +581,7 @@ static int crud_insert(lua_State *L) {
   set_verb(L, op, s.returning.any, PRG_VERB_FIRST);
   if (read_flag(L, &inner[I_WHOLE])) return_whole(L, op, &s.returning);
   s.returning.created = read_flag(L, &inner[I_CREATED]);
+  s.returning.mark = read_flag(L, &inner[I_MARK]);
   return prg_crud_run(L, op, emit_insert, &s);
 }
 

@@ -84,8 +84,15 @@ enum prg_build {
   PRG_BUILD_TYPES = 1 << 15, /* columns have types with operators of their own:
                                a pattern wants a text */
   PRG_BUILD_UPDATE_PLAIN = 1 << 16, /* RETURNING, but not of UPDATE */
-  PRG_BUILD_STEPS = 1 << 17, /* a conflict with a key is for who builds the
-                                statement: refused as unsupported */
+  PRG_BUILD_STEPS =
+      1 << 17, /* its clause for a conflict fires on any key: refused
+                                as unsupported, but with prg_returning.mark,
+                                which says on which */
+  PRG_BUILD_JSON_TABLE =
+      1 << 18, /* IN (SELECT v FROM JSON_TABLE(document, …)) */
+  PRG_BUILD_ROW_APART =
+      1 << 19, /* a comparison of rows is written out: no index
+                                    is entered by one */
   /* values of columns (read by bind/) */
   PRG_BUILD_CANON = 1 << 24,     /* dates, times and UUIDs are texts to it: each
                                    is written in one form only */

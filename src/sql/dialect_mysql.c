@@ -2,8 +2,6 @@
 ** 14.14, 15; MariaDB knowledge base, "SQL Statements". */
 #include "sql/dialect.h"
 
-#include <stdint.h>
-
 #include "sql/scan.h"
 
 enum {
@@ -63,7 +61,7 @@ static void begin(unsigned level, const struct prg_tx_options *o,
   .max_ident = 0, .temp_schema = NULL, .touch = touch, .verbs = verbs,         \
   .isolation =                                                                 \
       PRG_ISO_READ_COMMITTED | PRG_ISO_REPEATABLE_READ | PRG_ISO_SERIALIZABLE, \
-  .readonly = true, .deferrable = false, .few = SIZE_MAX,                      \
+  .readonly = true, .deferrable = false, .few = 50000,                         \
   .limit_all = "18446744073709551615", .differs = {"NOT (", " <=> ", ")"},     \
   .like = {"", " LIKE ", " COLLATE utf8mb4_bin"},                              \
   .ilike = {"LOWER(", ") LIKE LOWER(", ") COLLATE utf8mb4_bin"},               \
@@ -72,7 +70,8 @@ static void begin(unsigned level, const struct prg_tx_options *o,
 
 enum {
   BUILD = PRG_BUILD_DEFAULT | PRG_BUILD_ON_DUPLICATE | PRG_BUILD_LOCK |
-          PRG_BUILD_LIMIT_ALL | PRG_BUILD_NO_NAN
+          PRG_BUILD_LIMIT_ALL | PRG_BUILD_JSON_TABLE | PRG_BUILD_ROW_APART |
+          PRG_BUILD_NO_NAN
 };
 
 const struct prg_dialect prg_dialect_mysql = {

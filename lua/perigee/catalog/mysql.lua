@@ -91,8 +91,9 @@ local function finish(t)
   for _, k in ipairs(t.found) do
     if not k.partial then keys[#keys + 1] = k end
   end
+  local is_view = t.kind:find("VIEW", 1, true) ~= nil
   return {
-    name = t.name, is_view = t.kind:find("VIEW", 1, true) ~= nil, one_statement = false,
+    name = t.name, is_view = is_view, one_statement = not is_view,
     columns = t.columns, keys = keys,
   }
 end

@@ -40,15 +40,21 @@ struct my_connect {
 };
 
 /* The scanner and the builder of statements rely on sql_mode (no ANSI_QUOTES, no
-** NO_BACKSLASH_ESCAPES), the texts of timestamps on the zone. A 0 as a key is one. MariaDB would cut
-** the rows of a recursion after a number of turns, with nothing but a warning. */
+** NO_BACKSLASH_ESCAPES), the texts of timestamps on the zone. A 0 as a key is one. What
+** an UPDATE sets is computed of the row as it was. The builder's variable is there from
+** the start, as a number. READ COMMITTED: less is locked, and what an insert ran into can
+** be read. MariaDB would cut the rows of a recursion after a number of turns, with nothing
+** but a warning. */
 const char my_setup[] =
     "SET NAMES utf8mb4, @@session.autocommit = 1, "
     "@@session.time_zone = '+00:00', @@session.sql_mode = "
     "'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,"
-    "NO_AUTO_VALUE_ON_ZERO'"
-    "/*M!100201 , @@session.max_recursive_iterations = 4294967295 */";
+    "NO_AUTO_VALUE_ON_ZERO' /*M!100305 ',SIMULTANEOUS_ASSIGNMENT' */, "
+    "@perigee = 0 "
+    "/*M!100201 , @@session.tx_isolation = 'READ-COMMITTED', "
+    "@@session.max_recursive_iterations = 4294967295 */"
+    "/*!80003 , @@session.transaction_isolation = 'READ-COMMITTED' */";
 
 /* ---- what may stand in a URL ---------------------------------------------- */
 
