@@ -124,7 +124,8 @@ function M.column(c)
     add(("GENERATED ALWAYS AS (%s) %s"):format(c.generated.sql,
       c.generated.stored == false and "VIRTUAL" or "STORED"))
   end
-  add(c.null and "NULL" or "NOT NULL")
+  -- MariaDB takes no NULL behind what is generated.
+  if not c.null then add "NOT NULL" elseif not c.generated then add "NULL" end
   if c.default and not c.generated then add("DEFAULT " .. M.default(c)) end
   if c.identity then add "AUTO_INCREMENT" end
   if c.comment then add("COMMENT " .. M.literal(c.comment)) end
