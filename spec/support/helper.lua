@@ -274,7 +274,7 @@ local function empty_postgres(url)
 end
 
 -- The same on MySQL: tables, views and routines of our database, and other databases.
-local function empty_mysql(url)
+function helper.empty_mysql(url)
   local db = require "perigee".open(url, { max_size = 1 })
   local own = db:value "select database()"
   for _, name in ipairs(db:query [[select schema_name as name from information_schema.schemata
@@ -314,7 +314,7 @@ local databases = {
     missing = not env "PERIGEE_TEST_MYSQL" and "PERIGEE_TEST_MYSQL is not set",
     url = function(spec)
       local url = env "PERIGEE_TEST_MYSQL"
-      if not spec.emptied then empty_mysql(url) end
+      if not spec.emptied then helper.empty_mysql(url) end
       spec.emptied = true
       return url
     end,
