@@ -9,7 +9,7 @@ local steps = require "perigee.dialect.mysql.steps"
 local types = require "perigee.dialect.mysql.types"
 
 return {
-  name = "mysql",
+  name = "mysql", text = "CHAR", -- what CAST calls it
   features = {
     transactional_ddl = false, schemas = false, enums = "type", online = false,
     materialized_views = false, comments = true, rebuilds = false, restates = true,
