@@ -182,6 +182,21 @@ helper.for_each_db(function(_, open)
     end)
   end)
 
+  it("a statement is of the database in use, also when it was prepared in another", function()
+    local db = open { max_size = 1 }
+    db:connection(function(conn)
+      local own = conn:value "select database()"
+      local function look() return conn:value("select database() where ? = 1", 1) end
+      assert.equal(own, look())
+      conn:execute "create database perigee_other"
+      conn:script "use perigee_other"
+      assert.equal("perigee_other", look())
+      assert.equal("perigee_other", look())
+      conn:execute("use " .. own)
+      assert.equal(own, look())
+    end)
+  end)
+
   it("procedures give their first rows, and scripts all", function()
     local db = open { max_size = 1 }
     db:execute [[create procedure p(n int) begin select n as a; select n + 1 as b; end]]

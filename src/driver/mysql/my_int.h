@@ -155,12 +155,15 @@ struct my_entry {
   MYSQL_STMT *st;         /* owned */
   struct my_plan plan;
   bool cached;
+  unsigned turn; /* my_cache.turn when it was made */
 };
 
 struct my_cache {
   struct prg_list lru; /* of struct my_entry, the newest last */
   struct my_entry **buckets;
   size_t nbuckets;
+  char *database; /* that of the session, as last seen */
+  unsigned turn;  /* counts its changes */
 };
 
 void my_cache_init(struct my_cache *k);
@@ -168,6 +171,9 @@ void my_cache_init(struct my_cache *k);
 ** server. */
 void my_cache_clear(struct my_cache *k);
 void my_cache_fini(struct my_cache *k);
+/* The session's database is this one. The server runs a statement in the database in which
+** it was prepared: those of another one are not found any more. */
+void my_cache_look(struct my_cache *k, const char *database);
 /* The entry of a statement, the newest now, or NULL. */
 struct my_entry *my_cache_find(struct my_cache *k, const struct prg_stmt *stmt);
 /* Adds one; without memory it stays outside. */

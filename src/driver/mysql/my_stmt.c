@@ -44,7 +44,8 @@ struct my_entry *my_cache_find(struct my_cache *k,
                                const struct prg_stmt *stmt) {
   if (k->nbuckets == 0) return NULL;
   struct my_entry *e = k->buckets[stmt->hash & (k->nbuckets - 1)];
-  while (e != NULL && !is_same(e->key, stmt)) e = e->chain;
+  while (e != NULL && (e->turn != k->turn || !is_same(e->key, stmt)))
+    e = e->chain;
   if (e == NULL || k->lru.head.prev == &e->lru) return e;
   prg_list_remove(&k->lru, &e->lru);
   prg_list_push_back(&k->lru, &e->lru);
@@ -75,6 +76,7 @@ void my_cache_add(struct my_cache *k, struct my_entry *e) {
   e->chain = *b;
   *b = e;
   e->cached = true;
+  e->turn = k->turn;
   prg_list_push_back(&k->lru, &e->lru);
 }
 
@@ -92,8 +94,17 @@ void my_cache_clear(struct my_cache *k) {
   for (size_t i = 0; i < k->nbuckets; i++) k->buckets[i] = NULL;
 }
 
+void my_cache_look(struct my_cache *k, const char *database) {
+  if (database == NULL) database = "";
+  if (k->database != NULL && strcmp(k->database, database) == 0) return;
+  prg_free(k->database);
+  k->database = prg_strdup(database); /* NULL: it is another one next time */
+  k->turn++;
+}
+
 void my_cache_fini(struct my_cache *k) {
   my_cache_clear(k);
+  prg_free(k->database);
   prg_free(k->buckets);
   my_cache_init(k);
 }

@@ -61,6 +61,7 @@ static void result_over(struct my_conn *c) {
   if (r->res != NULL && !r->res->base.truncated)
     my_result_count(r->res, r->at, c->my);
   keep_result(c);
+  my_cache_look(&c->cache, c->my->db);
   if (mysql_more_results(c->my)) {
     r->at = next_statement(r->at);
     my_do(c, my_op_next, after_next);
