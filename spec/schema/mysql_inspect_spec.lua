@@ -55,7 +55,7 @@ helper.for_each_db(function(_, open)
       assert.equal("who buys", t.comment)
       assert.same({ { name = "both_key", columns = { "name", "state" } },
         { name = "email", columns = { "email" } } }, t.uniques)
-      assert.same({ name = "id", type = { raw = "bigint(20) unsigned" }, null = false,
+      assert.same({ name = "id", type = { raw = "bigint unsigned" }, null = false,
         identity = { always = false } }, find(t.columns, "id"))
       assert.equal("json", find(t.columns, "doc").type.raw)
       assert.equal("enum('new','it''s')", find(t.columns, "state").type.raw)

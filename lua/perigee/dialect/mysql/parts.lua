@@ -27,6 +27,12 @@ end
 
 -- ---- columns ---------------------------------------------------------------
 
+-- The width of integers is only for who prints them, but for tinyint(1).
+local function type_of(text)
+  if text == "tinyint(1)" or text:find "zerofill" then return text end
+  return (text:gsub("^(%a*int)%(%d+%)", "%1"))
+end
+
 --- A column. `json`: MariaDB's JSON is a longtext with a check, and is meant.
 -- @tparam table row
 -- @tparam ?string collation of the table
@@ -34,7 +40,7 @@ end
 function M.column(row, collation, json)
   local extra = (row.extra or ""):lower()
   local c = {
-    name = row.name, type = { raw = json and "json" or row.type },
+    name = row.name, type = { raw = json and "json" or type_of(row.type) },
     null = is_true(row.nullable), comment = text_of(row.comment),
   }
   if not json and row.collation and row.collation ~= collation then
