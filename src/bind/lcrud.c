@@ -560,8 +560,8 @@ static int crud_insert(lua_State *L) {
   enum { O_RETURNING, O_ON_CONFLICT };
   enum { I_CONFLICT, I_KEY, I_SET, I_CREATED, I_MARK, I_WHOLE };
   struct prg_option own[] = {{"returning", 0}, {"on_conflict", 0}, {NULL, 0}};
-  struct prg_option inner[] = {{"conflict", 0}, {"key", 0},   {"set", 0},
-                               {"created", 0},  {"mark", 0},  {"whole", 0},
+  struct prg_option inner[] = {{"conflict", 0}, {"key", 0},  {"set", 0},
+                               {"created", 0},  {"mark", 0}, {"whole", 0},
                                {NULL, 0}};
   struct prg_insert s = {.conflict = PRG_CONFLICT_ERROR};
   struct prg_reader r;
