@@ -72,7 +72,7 @@ local function check_text(file, text)
 end
 
 local function package_flags()
-  local pipe = io.popen("pkg-config --cflags lua5.4 libpq sqlite3 jansson "
+  local pipe = io.popen("pkg-config --cflags lua5.4 libpq libmariadb sqlite3 jansson "
     .. "2>/dev/null")
   local flags = pipe:read "*l"
   pipe:close()

@@ -54,6 +54,17 @@ int main(void) { return sqlite3_libversion_number() == 0; }]],
     test = [[#include <libpq-fe.h>
 int main(void) { return PQenterPipelineMode(NULL); }]],
   },
+  mariadb = {
+    name = "MARIADB",
+    title = "MariaDB Connector/C 3.1 or later (mysql.h, libmariadb)",
+    packages = "Debian: libmariadb-dev · Fedora: mariadb-connector-c-devel · "
+      .. "Alpine: mariadb-connector-c-dev",
+    module = "libmariadb",
+    folders = { "/usr/include/mariadb", "/usr/include/mysql" },
+    libraries = "-lmariadb",
+    test = [[#include <mysql.h>
+int main(void) { return mysql_optionsv(0, MARIADB_OPT_RESTRICTED_AUTH, ""); }]],
+  },
   -- Found without a look at the library: whoever loads perigee.core has it.
   lua = {
     name = "LUA",

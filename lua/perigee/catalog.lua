@@ -14,6 +14,7 @@ local util = require "perigee.util"
 local SOURCES = {
   postgres = require "perigee.catalog.postgres",
   sqlite = require "perigee.catalog.sqlite",
+  mysql = require "perigee.catalog.mysql",
 }
 
 local env, now = core.env, core.now
@@ -110,7 +111,7 @@ function M.read(x, schema, name)
   local catalog = M.of(x)
   local source, query = source_of(x)
   local ddl = catalog.env.ddl
-  local spec = source.one(query, schema, name)
+  local spec = source.one(query, schema, name, core.null)
   if spec then return enter(x, catalog, schema, spec, ddl) end
   catalog.tables[key_of(schema, name)] = nil
   return nil

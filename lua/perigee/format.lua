@@ -116,7 +116,7 @@ function M.vertical(rows, columns)
   return table.concat(out, "\n")
 end
 
-core.set_rows_meta {
+local META = {
   __index = function(rows, key)
     local meta = getmetatable(rows)
     if key == "columns" then return meta.columns end
@@ -125,5 +125,16 @@ core.set_rows_meta {
   end,
   __tostring = function(rows) return M.table(rows) end,
 }
+core.set_rows_meta(META)
+
+--- Makes of rows of several statements a list as one statement gives it.
+-- @tparam {table,...} rows
+-- @tparam {string,...} columns their names
+-- @treturn table rows
+function M.list(rows, columns)
+  local meta = { columns = columns }
+  for k, v in pairs(META) do meta[k] = v end
+  return setmetatable(rows, meta)
+end
 
 return M

@@ -149,12 +149,14 @@ local PACKAGES = {
   postgres = "luarocks install perigee-postgres, or libpq (Debian: libpq-dev) when "
     .. "Perigee is built with CMake",
   sqlite = "SQLite (Debian: libsqlite3-dev) when Perigee is built",
+  mysql = "luarocks install perigee-mysql, or MariaDB Connector/C (Debian: libmariadb-dev) "
+    .. "when Perigee is built with CMake",
   mock = "a build with CMake",
 }
 
 local function driver_path(scheme)
   if not PACKAGES[scheme] then
-    usage("unknown scheme %q: known are postgresql and sqlite", scheme)
+    usage("unknown scheme %q: known are mysql, postgresql and sqlite", scheme)
   end
   local path = package.searchpath("perigee.driver." .. scheme, package.cpath)
   if not path then

@@ -2,6 +2,7 @@
 local bulk = require "perigee.bulk"
 local core = require "perigee.core"
 local crud = require "perigee.crud"
+local format = require "perigee.format"
 local hooks = require "perigee.hooks"
 local tables = require "perigee.table"
 local transaction = require "perigee.transaction"
@@ -137,6 +138,16 @@ function M.insert_many(x, h, list, opts)
   end)
 end
 
+local function columns_of(x, h, o)
+  local names = {}
+  if type(o.returning) == "table" then
+    for i, name in ipairs(o.returning) do names[i] = name end
+  else
+    for i, column in ipairs(tables.entry(x, h).columns) do names[i] = column.name end
+  end
+  return names
+end
+
 -- Where the database cannot say in one statement what it inserted: one by one.
 local function upsert_each(x, h, list, opts, whole)
   bulk.check_upsert(x, h, list, opts)
@@ -151,13 +162,15 @@ local function upsert_each(x, h, list, opts, whole)
     end
   end)
   if o.returning == false then return #rows end
-  return rows, created
+  return format.list(rows, columns_of(x, h, o)), created
 end
 
 local function upsert_list(x, h, list, opts, whole)
-  local entry = tables.entry(x, h)
+  local entry, features = tables.entry(x, h), core.driver(x).features
   local fn = bulk.upsert_many
-  if not entry.one_statement and core.driver(x).features.row_locks then fn = upsert_each end
+  if features.row_locks and (features.steps or not entry.one_statement) then
+    fn = upsert_each
+  end
   return call_all(fn, x, h, list, opts, whole)
 end
 

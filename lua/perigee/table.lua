@@ -334,6 +334,18 @@ function M.refuse(...)
   error(err, 0)
 end
 
+--- By leaf: `fn(refusal, x, h, …)` is called where the database has no statement for it
+-- (stepwise.lua).
+M.fallbacks = {}
+
+--- A state without the class of its rows.
+function M.unclassed(h)
+  if h[4] == nil then return h end
+  local plain = copy(h)
+  plain[4], plain[9] = nil, false
+  return plain
+end
+
 --- Calls a leaf of core with a handle whose table is known; once more when it was refused
 -- by knowledge that is not current.
 function M.call(leaf, x, h, a, b, c, d)
@@ -342,6 +354,10 @@ function M.call(leaf, x, h, a, b, c, d)
   local ok, result = pcall(leaf, x, h, a, b, c, d)
   if ok then return result end
   if is_outdated(x, h, result) then return leaf(x, h, a, b, c, d) end
+  local fallback = M.fallbacks[leaf]
+  if fallback and type(result) == "table" and result.kind == "unsupported" then
+    return fallback(result, x, h, a, b, c, d)
+  end
   error(result, 0)
 end
 

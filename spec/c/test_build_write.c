@@ -292,6 +292,55 @@ static void test_schema(void) {
   prg_table_unref(t);
 }
 
+#define ON_MARIADB(what, text) \
+  check_built(built(do_insert, what), text, __LINE__)
+
+/* Its clause fires on any key; the statement says on which. */
+static void test_mark(void) {
+  struct prg_error *err = NULL;
+  struct prg_table *t = prg_table_new(&prg_dialect_mariadb, &bed_spec, &err);
+  if (t == NULL) exit(1);
+  T = t;
+  ON_MARIADB(
+      INSERT(SETS(sets, nsets, {col("id"), VALUE(integer(1))}),
+             .conflict = PRG_CONFLICT_UPDATE, .key = T->pk),
+      "unsupported: mariadb has no clause for the conflict with one key");
+  ON_MARIADB(
+      INSERT(
+          SETS(sets, nsets, {col("uid"), VALUE(integer(1))},
+               {col("title"), VALUE(text("x"))}, {col("n"), VALUE(integer(2))}),
+          .conflict = PRG_CONFLICT_UPDATE, .key = &T->keys[1],
+          COLS(from_row, nfrom, col("n")),
+          .returning = {.any = true, .mark = true}),
+      "INSERT INTO `t` (`uid`, `title`, `n`) VALUES (IF((@perigee := 0) = 0, "
+      "?, NULL), ?, ?) ON DUPLICATE KEY UPDATE `uid` = IF((@perigee := "
+      "IF(`uid` <=> VALUES(`uid`) AND `title` <=> VALUES(`title`), 1, 2)) = 0, "
+      "`uid`, `uid`), `n` = IF(@perigee = 1, VALUES(`n`), `n`) RETURNING *, "
+      "@perigee AS `perigee:mark` | 1, 'x', 2");
+  ON_MARIADB(
+      INSERT(SETS(sets, nsets, {col("id"), VALUE(integer(1))}),
+             .conflict = PRG_CONFLICT_UPDATE, .key = T->pk,
+             .only = eq("uid", 9),
+             SETS(updates, nupdates, {col("body"), .is_default = true}),
+             .returning = {.any = true, .mark = true}),
+      "INSERT INTO `t` (`id`) VALUES (IF((@perigee := 0) = 0, ?, NULL)) ON "
+      "DUPLICATE KEY UPDATE `id` = IF((@perigee := IF(`id` <=> VALUES(`id`), "
+      "IF(`uid` = ?, 1, 3), 2)) = 0, `id`, `id`), `body` = IF(@perigee = 1, "
+      "DEFAULT(`body`), `body`) RETURNING *, @perigee AS `perigee:mark` | "
+      "1, 9");
+  ON_MARIADB(
+      INSERT(SETS(sets, nsets, {col("n"), VALUE(integer(1))}),
+             .conflict = PRG_CONFLICT_NOTHING,
+             .returning = {.any = true,
+                           .mark = true,
+                           COLS(cols, ncols, col("id"))}),
+      "INSERT INTO `t` (`n`) VALUES (IF((@perigee := 0) = 0, ?, NULL)) ON "
+      "DUPLICATE KEY UPDATE `id` = IF((@perigee := 1) = 0, `id`, `id`) "
+      "RETURNING `id`, @perigee AS `perigee:mark` | 1");
+  T = bed_tables[0];
+  prg_table_unref(t);
+}
+
 int main(void) {
   bed_open();
   RUN(test_insert);
@@ -303,6 +352,7 @@ int main(void) {
   RUN(test_update);
   RUN(test_delete);
   RUN(test_schema);
+  RUN(test_mark);
   bed_close();
   return check_result();
 }

@@ -27,6 +27,15 @@ local databases = {
       return url
     end,
   },
+  {
+    name = "mysql",
+    missing = not os.getenv "PERIGEE_TEST_MYSQL" and "PERIGEE_TEST_MYSQL is not set",
+    new = function()
+      local url = os.getenv "PERIGEE_TEST_MYSQL"
+      helper.empty_mysql(url)
+      return url
+    end,
+  },
 }
 
 local function each_database(fn)
@@ -56,7 +65,7 @@ local TEN = [[
   o:add_check("orders_total_positive", "total >= 0")
   o:rename_column("label", "title")
   o:add_foreign_key { "customer_id", ref = "customers.id" }
-  o:backfill { set = { note = sql "title || id" }, where = "note is null", key = "id",
+  o:backfill { set = { note = sql "JOINED" }, where = "note is null", key = "id",
     batch = 2, pause = 0 }
   o:alter_column("title", { null = false, was = { null = true } })
   m:sql "insert into customers (name) values ('once')"]]
@@ -79,10 +88,12 @@ local FIRST = [[
 
 local folder, config
 
-local function write_migrations()
+local function write_migrations(d)
+  local joined = d.name == "mysql" and "concat(title, id)" or "title || id"
   folder = folders.new()
   folder:migration("001_first", { id = "aaa1", up = FIRST, down = false })
-  folder:migration("002_ten", { id = "bbb2", after = "aaa1", up = TEN, down = false })
+  folder:migration("002_ten", { id = "bbb2", after = "aaa1", down = false,
+    up = TEN:gsub("JOINED", joined) })
   config = program.file(("return { migrations = %q }"):format(folder.path))
 end
 
@@ -141,7 +152,7 @@ end
 -- ---- specs -----------------------------------------------------------------
 
 each_database(function(d)
-  before_each(write_migrations)
+  before_each(function() write_migrations(d) end)
   after_each(function()
     helper.cleanup()
     folders.cleanup()

@@ -156,10 +156,11 @@ helper.for_each_db(function(database, open)
 
   it("ends the same, wherever it was broken off", function()
     write_two(folder)
-    folder:migration("003_rows", { id = "ccc3", after = "bbb2", up = [[
+    local joined = database == "mysql" and "concat('n', total)" or "'n' || total"
+    folder:migration("003_rows", { id = "ccc3", after = "bbb2", up = ([[
       m:sql "insert into orders(total) values (1), (2), (3)"
-      m:alter("orders"):backfill { set = { note = sql "'n' || total" }, batch = 2 }
-      m:run(function(db) db:insert("orders", { total = 9 }) end)]],
+      m:alter("orders"):backfill { set = { note = sql "JOINED" }, batch = 2 }
+      m:run(function(db) db:insert("orders", { total = 9 }) end)]]):gsub("JOINED", joined),
       finish = [[m:sql { "update orders set total = total + 1", down = "select 1" }]],
       down = "" })
     local at, calls
@@ -181,7 +182,7 @@ helper.for_each_db(function(database, open)
         rows[1].note, rows[2].total, rows[2].note, rows[3].total, rows[3].note, rows[4].total)))
       assert.are.equal("finished", row_of(db, "ccc3").state)
       m:downgrade "base"
-      next_at = next_at + (is_postgres and 5 or 1) -- there, the cut connection looks closer
+      next_at = next_at + (database:find "^sqlite" and 1 or 5) -- fault_spec looks closer
     until is_whole
     assert.is_true(next_at > 20)
   end)
@@ -395,7 +396,7 @@ helper.for_each_db(function(database, open)
     assert.are.same({}, m:current())
     db:execute([[insert into perigee_migration (id, name, parents, bytes_sum, ops_sum, state,
       phase, step, steps, started_at, version)
-      values ('zz', 'zz', '', '', '', 'applied', 'up', 0, 0, '2026-01-01 00:00:00Z', '1')]])
+      values ('zz', 'zz', '', '', '', 'applied', 'up', 0, 0, '2026-01-01 00:00:00', '1')]])
     fails(7, "zz", m.stamp, m, "head")
     assert.are.equal("aaa1 bbb2", ids(m:stamp("head", { purge = true })))
     assert.are.equal("up_to_date", m:status().state)

@@ -59,7 +59,7 @@ describe("mysql definitions", function()
   `customer_id` bigint NOT NULL,
   `status` enum('new','it''s') NOT NULL DEFAULT 'new' COMMENT 'state',
   `total` decimal(12,2) NOT NULL DEFAULT 0,
-  `tax` decimal(12,2) GENERATED ALWAYS AS (total * 0.2) VIRTUAL NULL,
+  `tax` decimal(12,2) GENERATED ALWAYS AS (total * 0.2) VIRTUAL,
   `note` longtext NULL DEFAULT ('x'),
   `created_at` datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
   PRIMARY KEY (`id`),

@@ -162,7 +162,8 @@ n  | name | x
 (2 rows)]], tostring(rows))
       assert.equal("a\n-\n(0 rows)",
         tostring(db:query "select 1 as a where 1 = 0"))
-      rows = db:query("select 'a' || cast(? as text) as t", "\n\t\27[31m")
+      rows = db:query(helper.sql(name, "select 'a' || cast(? as text) as t"),
+        "\n\t\27[31m")
       assert.is_nil(tostring(rows):find("\27", 1, true))
       assert.matches("a\\n\\t\\x1b", tostring(rows))
     end)
@@ -333,8 +334,12 @@ n  | name | x
         "returning id, name", 9, "kiwi")
       assert.same({ id = 9, name = "kiwi" }, row)
       assert.equal(9, db:value "select max(id) from fruit")
-      assert.equal(4, db:value("update fruit set id = 4 where id = 9 " ..
-        "returning id"))
+      if name == "mysql" then -- MariaDB's UPDATE has no RETURNING
+        db:execute "update fruit set id = 4 where id = 9"
+      else
+        assert.equal(4, db:value("update fruit set id = 4 where id = 9 " ..
+          "returning id"))
+      end
       assert.is_nil(db:first "delete from fruit where id = 77 returning id")
       -- a statement that gives no rows
       assert.is_nil(db:first "delete from fruit where id = 4")
@@ -353,7 +358,7 @@ n  | name | x
     it("gives affected and last_id by one rule (P-49)", function()
       local db = open { max_size = 1 }
       db:script [[create table t (id integer primary key, v integer);
-        create table k (a text primary key)]]
+        create table k (a varchar(20) primary key)]]
       local many = db:execute [[insert into t values (1, 0), (2, 0), (3, 0),
         (4, 0), (5, 0)]]
       assert.equal(5, many.affected)
@@ -379,11 +384,12 @@ n  | name | x
       local db = open { max_size = 1 }
       db:script [[create table t (id integer primary key, v integer);
         insert into t values (5, 0)]]
-      local r = db:execute "insert into t values (5, 1) on conflict do nothing"
+      local before, after = "insert into t values (5, 1)", " on conflict do nothing"
+      if name == "mysql" then before, after = "insert ignore into t values (5, 1)", "" end
+      local r = db:execute(before .. after)
       assert.equal(0, r.affected)
       assert.is_nil(r.last_id)
-      r = db:execute [[insert into t values (5, 1) on conflict do nothing
-        returning id]]
+      r = db:execute(before .. after .. " returning id")
       assert.equal(0, r.affected)
       assert.is_nil(r.last_id)
     end)
@@ -397,6 +403,7 @@ n  | name | x
       assert.equal(1, r.affected)
       assert.same({ id = 41, v = 7 }, r.rows[1])
       assert.same({ "id", "v" }, r.rows.columns)
+      if name == "mysql" then return end -- its UPDATE has no RETURNING
       r = db:execute "update t set v = 8 returning id"
       assert.is_nil(r.last_id)
       assert.equal(41, r.rows[1].id)

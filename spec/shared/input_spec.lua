@@ -188,7 +188,7 @@ helper.for_each_db(function(name, open)
     it("of 10 MB comes back whole", function()
       local db, still = fresh()
       local big = ("0123456789abcdef"):rep((check.proxied and 4 or 640) * 1024)
-      assert.is_true(big == db:value("select cast(? as text)", big))
+      assert.is_true(big == db:value(helper.sql(name, "select cast(? as text)"), big))
       still()
     end)
 

@@ -15,6 +15,9 @@ local function series(name, n)
     return ("select x, 'row ' || x as t from generate_series(1, %d) as x")
       :format(n)
   end
+  if name == "mysql" then
+    return ("select seq as x, concat('row ', seq) as t from seq_1_to_%d"):format(n)
+  end
   return ([[with recursive c(x) as (select 1 union all select x + 1 from c
     limit %d) select x, 'row ' || x as t from c]]):format(n)
 end
@@ -434,7 +437,7 @@ helper.for_each_db(function(name, open)
         end
         tx:execute "update t set v = 2 where id = 2"
       end)
-      assert.equal(3, db:value "select sum(v) from t")
+      assert.equal(3, tonumber(db:value "select sum(v) from t"))
     end)
 
     it("leave the caller's own LIMIT and ORDER alone (P-59)", function()

@@ -368,7 +368,7 @@ helper.for_each_db(function(name, open)
       db:script "create table t (n integer primary key, s text)"
       local secret = "S3CRET-value"
       local function last() return events[#events] end
-      db:query("select cast(? as text) as a", secret)
+      db:query(helper.sql(name, "select cast(? as text) as a"), secret)
       assert.matches("select cast", last().sql)
       assert.equal("number", type(last().seconds))
       assert.is_true(last().seconds >= 0 and last().seconds < 10)
@@ -388,7 +388,7 @@ helper.for_each_db(function(name, open)
       assert.is_true(#events > before)
       assert.equal(4, last().rows)
       db:transaction(function(tx)
-        tx:query("select cast(? as text) as a", secret)
+        tx:query(helper.sql(name, "select cast(? as text) as a"), secret)
       end)
       check.raises("unique", db.execute, db, "insert into t values (?, ?)", 1,
         secret)

@@ -98,6 +98,17 @@ local REFUSED = {
   { "select $99999999999999999999", { 1 } },
 }
 
+local MYSQL = {
+  { "in a name in backticks", "select `a?` from (select 1 as `a?`) t", nil, 1 },
+  { "in a string in double quotes", [[select "a \" ? :a"]], nil, 'a " ? :a' },
+  { "in a comment after #", "select 1 # ? :a\n + ?", { 2 }, 3 },
+  { "beside -- without a blank", "select 5--?", { 2 }, 7 },
+  { "a variable of the session", "select ? + coalesce(@a, 0)", { 3 }, 3 },
+  { "a JSON path", [[select json_value('{"k":5}', '$.k')]], nil, "5" },
+}
+
+local OWN = { postgres = POSTGRES, mysql = MYSQL }
+
 local function run(db, case)
   local sql, params, want = case[2], case[3], case[4]
   if case[5] then return check.refuses(db, case[5], db.value, db, sql) end
@@ -131,8 +142,12 @@ helper.for_each_db(function(name, open)
         end)
       end
     end
-    define(TAKEN)
-    define(name == "postgres" and POSTGRES or SQLITE)
+    local taken = {}
+    for i, case in ipairs(TAKEN) do
+      taken[i] = { case[1], helper.sql(name, case[2]), case[3], case[4], case[5] }
+    end
+    define(taken)
+    define(OWN[name] or SQLITE)
   end)
 
   describe("parameters (P-25)", function()
@@ -165,17 +180,18 @@ helper.for_each_db(function(name, open)
       local db = open()
       local sql = "select coalesce(cast(? as text), 'x') || " ..
         "coalesce(cast(? as text), 'y') || coalesce(cast(? as text), 'z')"
+      sql = helper.sql(name, sql)
       assert.equal("ayc", db:value(sql, "a", nil, "c"))
       assert.equal("xyc", db:value(sql, nil, nil, "c"))
       assert.equal("xyz", db:value(sql, nil, nil, nil))
       assert.equal("ayz", db:value(sql, { "a", null, null }))
-      assert.equal("xb", db:value("select coalesce(cast(:a as text), 'x') " ..
-        "|| cast(:b as text)", { a = null, b = "b" }))
+      assert.equal("xb", db:value(helper.sql(name, "select coalesce(cast(:a as text), 'x') " ..
+        "|| cast(:b as text)"), { a = null, b = "b" }))
     end)
 
     it("may hold a table of their own with a metatable as a value", function()
       local db = open()
-      assert.equal('[1,2]', db:value("select cast(? as text)",
+      assert.equal('[1,2]', db:value(helper.sql(name, "select cast(? as text)"),
         perigee.json { 1, 2 }))
       local err = check.refuses(db, "usage", db.query, db, "select ?",
         setmetatable({}, {}))
@@ -184,7 +200,7 @@ helper.for_each_db(function(name, open)
 
     it("run a statement again with other types", function()
       local db = open { max_size = 1 }
-      local sql = "select cast(? as text)"
+      local sql = helper.sql(name, "select cast(? as text)")
       for _ = 1, 3 do
         for _, v in ipairs { 1, 2 ^ 40, 1.5, "a", -7, 0.1, "" } do
           local want = type(v) == "number" and v == math.floor(v)

@@ -104,7 +104,7 @@ helper.for_each_db(function(name, open)
 
     it("of all for each other fails at once (F-51)", function()
       local db = open { max_size = 2, acquire_timeout = 30 }
-      local size = name == "postgres" and 2 or 1
+      local size = (name == "postgres" or name == "mysql") and 2 or 1
       local from = os.time()
       run(function()
         local held, failed = 0, nil
@@ -355,13 +355,20 @@ helper.for_each_db(function(name, open)
 
   it("statements that change the session are usage on the handle", function()
     local db = open()
-    local list = { "begin", "create temp table x (id integer)" }
+    local list = { "begin", "create temporary table x (id integer)" }
     if name == "postgres" then
       for _, sql in ipairs {
         "set search_path = a", "SET LOCAL x.y = 1", "listen a", "unlisten *",
         "prepare p as select 1", "deallocate p", "declare c cursor for select 1",
         "reset all", "discard all", "create temporary table x (id int)",
         "select 1 into temp x", "create temp view x as select 1",
+      } do list[#list + 1] = sql end
+      list[#list + 1] = "create temp table x (id integer)"
+    elseif name == "mysql" then
+      for _, sql in ipairs {
+        "set @a = 1", "SET SESSION sql_mode = ''", "use other", "lock tables t read",
+        "prepare p from 'select 1'", "unlock tables", "start transaction",
+        "set names latin1",
       } do list[#list + 1] = sql end
     else
       list[#list + 1] = "pragma foreign_keys = off"

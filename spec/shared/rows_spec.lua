@@ -11,14 +11,15 @@ local NAMES = { "id", "end", "1st", "a b", "quo\"te", "back\\slash", "]]", "new\
 
 -- A SELECT of `count` rows: column `k` of row `i` is "i-k", and NULL in every third
 -- cell.
-local function numbered(names, count)
+local function numbered(database, names, count)
   local columns = {}
   for k, name in ipairs(names) do
     columns[k] = ("case when (i + %d) %% 3 <> 0 then cast(i as text) || '-%d' end as \"%s\"")
       :format(k, k, (name:gsub("\"", "\"\"")))
   end
   return ("with recursive n(i) as (select 1 union all select i + 1 from n where i < %d) "
-    .. "select %s from n order by i"):format(count, table.concat(columns, ", "))
+    .. "select %s from n order by i"):format(count,
+    helper.sql(database, table.concat(columns, ", ")))
 end
 
 local function expected(names, i)
@@ -29,9 +30,9 @@ local function expected(names, i)
   return row
 end
 
-local function check(db, names)
+local function check(database, db, names)
   for _, count in ipairs(COUNTS) do
-    local sql, i = numbered(names, count), 0
+    local sql, i = numbered(database, names, count), 0
     for _ = 1, 2 do
       local list = db:query(sql)
       assert.equal(count, #list)
@@ -48,20 +49,24 @@ end
 
 helper.for_each_db(function(name, open)
   describe("rows", function()
-    it("have any names", function() check(open(), NAMES) end)
+    it("have any names", function()
+      local names = { (table.unpack or unpack)(NAMES) }
+      if name == "mysql" then names[#names] = nil end -- MariaDB takes "\1" away
+      check(name, open(), names)
+    end)
 
     it("have many columns", function()
       local names = {}
       for i = 1, 120 do
         names[i] = "c" .. i
-        if i == 15 or i == 16 or i == 120 then check(open(), names) end
+        if i == 15 or i == 16 or i == 120 then check(name, open(), names) end
       end
     end)
 
     it("with a name twice have the last column's value, also NULL", function()
       local db = open()
       for _, count in ipairs(COUNTS) do
-        local sql = numbered({ "a", "b", "a" }, count)
+        local sql = numbered(name, { "a", "b", "a" }, count)
         for i, row in ipairs(db:query(sql)) do
           assert.same({ a = expected({ "x", "y", "a" }, i).a,
             b = expected({ "x", "b" }, i).b }, row)

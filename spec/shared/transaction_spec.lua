@@ -20,7 +20,7 @@ local function count(x)
 end
 
 helper.for_each_db(function(name, open)
-  local is_postgres = name == "postgres"
+  local is_postgres, is_mysql = name == "postgres", name == "mysql"
 
   describe("a transaction", function()
     it("commits on return and hands over every result", function()
@@ -211,7 +211,7 @@ helper.for_each_db(function(name, open)
       table_t(db)
       for _, sql in ipairs {
         "begin", "commit", "rollback", "savepoint a", "release a",
-        " /* x */ BEGIN", "end", "rollback to a",
+        " /* x */ BEGIN", is_mysql and "start transaction" or "end", "rollback to a",
       } do
         fails("usage", db.execute, db, sql)
         fails("usage", db.query, db, sql)
@@ -785,7 +785,7 @@ helper.for_each_db(function(name, open)
         jobs[i] = function()
           for _ = 1, 10 do
             db:transaction(function(tx)
-              local lock = is_postgres and " for update" or ""
+              local lock = (is_postgres or is_mysql) and " for update" or ""
               local n = tx:value("select n from t where id = 1" .. lock)
               perigee.sleep(0)
               tx:execute("update t set n = ? where id = 1", n + 1)
@@ -813,6 +813,21 @@ helper.for_each_db(function(name, open)
         assert.equal("on", tx:value "show transaction_read_only")
         assert.equal("on", tx:value "show transaction_deferrable")
       end, { readonly = true, deferrable = true, isolation = "serializable" })
+    elseif is_mysql then
+      db:script "create table seen (n integer)"
+      for level, shown in pairs {
+        read_committed = "READ COMMITTED", serializable = "SERIALIZABLE",
+        repeatable_read = "REPEATABLE READ",
+      } do
+        db:transaction(function(tx)
+          tx:query "select * from seen"
+          perigee.sleep(0.2) -- the server looks at this table ten times a second
+          assert.equal(shown, tx:value [[select trx_isolation_level
+            from information_schema.innodb_trx
+            where trx_mysql_thread_id = connection_id()]])
+        end, { isolation = level })
+      end
+      fails("usage", db.transaction, db, print, { deferrable = true })
     else
       fails("usage", db.transaction, db, print, { isolation = "read_committed" })
       fails("usage", db.transaction, db, print, { deferrable = true })

@@ -11,6 +11,7 @@
 -- The environment:
 --   PERIGEE_BUILD           build folder (by interpreter: build, build-luajit)
 --   PERIGEE_TEST_POSTGRES   URL of a database of ours (spec/support/servers.sh)
+--   PERIGEE_TEST_MYSQL      the same (spec/support/mariadb.sh)
 --   PERIGEE_TEST_PROXY      a command of the fault proxy with its arguments
 --                           ("slice:1"); PostgreSQL is reached through it
 --   PERIGEE_GC=stress       the collector runs all the time
@@ -272,6 +273,19 @@ local function empty_postgres(url)
   db:close()
 end
 
+-- The same on MySQL: tables, views and routines of our database, and other databases.
+function helper.empty_mysql(url)
+  local db = require "perigee".open(url, { max_size = 1 })
+  local own = db:value "select database()"
+  for _, name in ipairs(db:query [[select schema_name as name from information_schema.schemata
+      where schema_name not in ('mysql', 'sys', 'information_schema', 'performance_schema')]]) do
+    db:execute("drop database `" .. name.name:gsub("`", "``") .. "`")
+  end
+  db:execute("create database `" .. own .. "` character set utf8mb4"
+    .. " collate utf8mb4_bin") -- texts are exact, as elsewhere
+  db:close()
+end
+
 local databases = {
   {
     name = "sqlite",
@@ -291,6 +305,16 @@ local databases = {
     url = function(spec)
       local url = postgres_url()
       if not spec.emptied then empty_postgres(url) end
+      spec.emptied = true
+      return url
+    end,
+  },
+  {
+    name = "mysql",
+    missing = not env "PERIGEE_TEST_MYSQL" and "PERIGEE_TEST_MYSQL is not set",
+    url = function(spec)
+      local url = env "PERIGEE_TEST_MYSQL"
+      if not spec.emptied then helper.empty_mysql(url) end
       spec.emptied = true
       return url
     end,
@@ -350,6 +374,56 @@ local function is_wanted(name, only)
   return false
 end
 
+-- Two operands of || as MySQL joins them.
+local OPERANDS = { "[%a_]+%b()", "'[^']*'", "%?", "[%w_]+" }
+
+local function join_texts(sql)
+  for _, a in ipairs(OPERANDS) do
+    for _, b in ipairs(OPERANDS) do
+      local pattern, n = "(" .. a .. ")%s*||%s*(" .. b .. ")", 1
+      while n > 0 do sql, n = sql:gsub(pattern, "concat(%1, %2)") end
+    end
+  end
+  return sql
+end
+
+-- SQL of a spec in the words of the database `name`: the same text but on MySQL, where a
+-- quoted name has backticks, a cast to text is one to char, || is not what joins texts, a
+-- text that is a key has a length, an integer key is made up only when that is said, and
+-- times have no fraction unless they say so.
+local MYSQL_WORDS = {
+  { "as text%)", "as char)" }, { "text unique", "varchar(190) unique" },
+  { "text not null unique", "varchar(190) not null unique" },
+  { "text primary key", "varchar(190) primary key" },
+  { "integer primary key", "integer primary key auto_increment" },
+  { "timestamptz", "datetime(6)" }, { "timestamp with time zone", "datetime(6)" },
+  { " timestamp([,)])", " datetime(6)%1" }, { " time([,)])", " time(6)%1" },
+}
+
+function helper.sql(name, sql)
+  if name ~= "mysql" then return sql end
+  sql = sql:gsub('""', "\2"):gsub('"([^"]*)"', "`%1`"):gsub("\2", '"')
+  for _, word in ipairs(MYSQL_WORDS) do sql = sql:gsub(word[1], word[2]) end
+  return join_texts(sql)
+end
+
+-- Scripts that make tables are in the words of most databases; on MySQL they are said in
+-- its own while a spec of for_each_db runs there.
+local function translate_scripts(on)
+  local core = require "perigee.core"
+  for _, name in ipairs { "db_methods", "exec_methods" } do
+    local methods = core[name]
+    methods.plain_script = methods.plain_script or methods.script
+    methods.script = on and function(x, sql, ...)
+      if type(sql) == "string" and sql:lower():find "create%s+table"
+        and core.driver(x).dialect == "mysql" then
+        sql = helper.sql("mysql", sql)
+      end
+      return methods.plain_script(x, sql, ...)
+    end or methods.plain_script
+  end
+end
+
 -- One describe block for each database under test. `define(name, open)`
 -- defines specs; `open(options)` in a spec gives a handle on its database,
 -- the same one however often it is called (but for memory).
@@ -370,8 +444,14 @@ function helper.for_each_db(define, only)
             return helper.open(self.url(), options)
           end,
         })
-        busted.before_each(function() spec = {} end)
-        busted.after_each(helper.cleanup)
+        busted.before_each(function()
+          spec = {}
+          if database.name == "mysql" then translate_scripts(true) end
+        end)
+        busted.after_each(function()
+          if database.name == "mysql" then translate_scripts(false) end
+          helper.cleanup()
+        end)
         define(database.name, open)
       end)
     end

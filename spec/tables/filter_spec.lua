@@ -144,7 +144,7 @@ helper.for_each_db(function(name, open)
     it("a numeric column: digits", function()
       local db = open()
       of_class(db, CLASSES.numeric)
-      if is_postgres then
+      if is_postgres or name == "mysql" then
         assert.equal(0, db:count("t", { v = "0.1234567890123456789" }))
       else
         check.refuses(db, "usage", db.count, db, "t", { v = "0.1234567890123456789" })
@@ -586,7 +586,7 @@ helper.for_each_db(function(name, open)
     it("bad records", function()
       local db = open()
       db:script [[create table t (id integer primary key, n integer,
-        g integer generated always as (id * 2) stored)]]
+        g integer generated always as (n * 2) stored)]]
       for _, bad in ipairs { { 1, id = 1 }, { 1 }, { nope = 1 }, { [true] = 1 }, { n = 3.5 },
           { n = NAN }, { n = INF }, { n = {} }, { n = "x" }, { g = 1 }, { n = print }, 1, "x",
           true, perigee.array {} } do

@@ -11,6 +11,7 @@ local fails = expect.fails
 local function is_catalogue(sql)
   return sql:find("pg_catalog.pg_class", 1, true) ~= nil
     or sql:find("sqlite_master", 1, true) ~= nil
+    or sql:find("information_schema", 1, true) ~= nil
 end
 
 -- Counts what runs: options for open(), and the counts { all, catalogue }.
@@ -191,10 +192,9 @@ helper.for_each_db(function(database, open)
     it("may have a schema", function()
       local db = open { max_size = 1 }
       db:connection(function(conn)
-        local schema = is_postgres and "Other" or "temp"
-        if is_postgres then
-          conn:script [[drop schema if exists "Other" cascade; create schema "Other"]]
-        end
+        local schema = is_postgres and "Other" or database == "mysql" and "other" or "temp"
+        conn:script(({ postgres = [[drop schema if exists "Other" cascade; create schema "Other"]],
+          mysql = "create or replace database other" })[database] or "")
         conn:script("create table things (id integer primary key, a text);"
           .. ([[create table "%s".things (id integer primary key, b text)]]):format(schema))
         if is_postgres then conn:insert("things", { id = 1, a = "public" }) end
@@ -205,7 +205,7 @@ helper.for_each_db(function(database, open)
         assert.equal(('perigee.table "%s"."things"'):format(schema), tostring(h))
         assert.equal("other", h:at(1).b)
         if is_postgres then assert.equal("public", conn:at("things", 1).a) end
-        conn:script(('drop table "%s".things'):format(schema))
+        conn:script(helper.sql(database, ('drop table "%s".things'):format(schema)))
       end)
     end)
   end)

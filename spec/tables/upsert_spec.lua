@@ -28,7 +28,7 @@ local function count_created(results)
   return n
 end
 
-local databases = { "sqlite", "sqlite memory", "postgres" }
+local databases = { "sqlite", "sqlite memory", "postgres", "mysql" }
 
 helper.for_each_db(function(database, open)
   local is_postgres = database == "postgres"
@@ -443,7 +443,7 @@ helper.for_each_db(function(database, open)
     end)
   end)
 
-  if not is_postgres then
+  if not is_postgres and database ~= "mysql" then
     describe("claim", function()
       it("is unsupported", function()
         local db = open()

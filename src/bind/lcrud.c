@@ -11,6 +11,7 @@
 **             written, or { column = value }. nil: all columns given but those of
 **             the key. {}: the row stays as it is
 **   created   the row has a field "perigee:created", where the dialect can tell
+**   mark      the row has a field "perigee:mark" (prg_returning in sql/build.h)
 **   whole     all columns are returned, as hooks need them, whatever `returning`
 **             says (which is checked nevertheless)
 */
@@ -72,14 +73,14 @@ static bool is_letter(char c) {
          (c >= '0' && c <= '9') || c == '_';
 }
 
-/* Does the word stand in the text, in any case? With `names` also between double
-** quotes, where otherwise it is passed over: the builder quotes all its names. */
-static bool has_word(const char *sql, const char *word, bool names) {
+/* Does the word stand in the text, in any case? Between the dialect's quotes of names
+** it is passed over, unless `quote` is 0: the builder quotes all its names. */
+static bool has_word(const char *sql, const char *word, char quote) {
   size_t n = strlen(word);
   bool quoted = false, inside = false; /* of a longer word */
   for (; *sql != '\0'; sql++) {
-    if (*sql == '"') quoted = !quoted;
-    if ((names || !quoted) && !inside && strncasecmp(sql, word, n) == 0 &&
+    if (*sql == quote) quoted = !quoted;
+    if (!quoted && !inside && strncasecmp(sql, word, n) == 0 &&
         !is_letter(sql[n]))
       return true;
     inside = is_letter(*sql);
@@ -94,10 +95,11 @@ static unsigned flags_of(const struct prg_dialect *d, const char *sql,
   unsigned f = 0;
   if (strncmp(sql, "SELECT", 6) == 0)
     f = locking ? 0 : PRG_STMT_READ;
-  else if (strncmp(sql, "INSERT", 6) == 0 && !has_word(sql, "SELECT", false))
+  else if (strncmp(sql, "INSERT", 6) == 0 &&
+           !has_word(sql, "SELECT", d->ident_quote))
     f = PRG_STMT_VALUES;
   for (t = d->touch; t != NULL && *t != NULL; t++)
-    if (has_word(sql, *t, true)) f |= PRG_STMT_TOUCH;
+    if (has_word(sql, *t, 0)) f |= PRG_STMT_TOUCH;
   return f;
 }
 
@@ -556,10 +558,11 @@ static void return_whole(lua_State *L, struct prg_op *op,
 ** count with returning = false */
 static int crud_insert(lua_State *L) {
   enum { O_RETURNING, O_ON_CONFLICT };
-  enum { I_CONFLICT, I_KEY, I_SET, I_CREATED, I_WHOLE };
+  enum { I_CONFLICT, I_KEY, I_SET, I_CREATED, I_MARK, I_WHOLE };
   struct prg_option own[] = {{"returning", 0}, {"on_conflict", 0}, {NULL, 0}};
-  struct prg_option inner[] = {{"conflict", 0}, {"key", 0},   {"set", 0},
-                               {"created", 0},  {"whole", 0}, {NULL, 0}};
+  struct prg_option inner[] = {{"conflict", 0}, {"key", 0},  {"set", 0},
+                               {"created", 0},  {"mark", 0}, {"whole", 0},
+                               {NULL, 0}};
   struct prg_insert s = {.conflict = PRG_CONFLICT_ERROR};
   struct prg_reader r;
   struct prg_op *op;
@@ -578,6 +581,7 @@ static int crud_insert(lua_State *L) {
   set_verb(L, op, s.returning.any, PRG_VERB_FIRST);
   if (read_flag(L, &inner[I_WHOLE])) return_whole(L, op, &s.returning);
   s.returning.created = read_flag(L, &inner[I_CREATED]);
+  s.returning.mark = read_flag(L, &inner[I_MARK]);
   return prg_crud_run(L, op, emit_insert, &s);
 }
 

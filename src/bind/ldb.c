@@ -250,13 +250,14 @@ static int core_open(lua_State *L) {
   read_pool_options(L, 3, &po);
   db->driver = prg_driver_load(path, &err);
   if (db->driver == NULL) return prg_raise(L, err);
-  db->dialect = prg_dialect_find(db->driver->dialect);
-  if (db->dialect == NULL)
-    return prg_usage(L, "the driver %s names no known dialect", path);
   err = db->driver->check(*config);
   if (err != NULL) return prg_raise(L, err);
   db->shares = (db->driver->features & PRG_F_PIPELINE) != 0 &&
                (*config)->pipeline != 0 && po.reset != PRG_RESET_ALWAYS;
+  db->dialect = prg_dialect_find(
+      (*config)->dialect != NULL ? (*config)->dialect : db->driver->dialect);
+  if (db->dialect == NULL)
+    return prg_usage(L, "the driver %s names no known dialect", path);
   {
     struct prg_config *c = *config;
     *config = NULL; /* the pool owns it now */
@@ -488,6 +489,8 @@ static int core_driver(lua_State *L) {
   lua_setfield(L, -2, "copy");
   lua_pushboolean(L, (db->driver->features & PRG_F_NOTIFY) != 0);
   lua_setfield(L, -2, "notify");
+  lua_pushboolean(L, (db->dialect->build & PRG_BUILD_STEPS) != 0);
+  lua_setfield(L, -2, "steps");
   lua_setfield(L, -2, "features");
   return 1;
 }

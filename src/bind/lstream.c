@@ -307,6 +307,7 @@ static int core_stream(lua_State *L) {
   s->req->chunk = (s->db->driver->features & PRG_F_INTERLEAVE) != 0
                       ? CHUNK_ROWS
                       : CHUNK_ROWS_SMALL;
+  s->req->alone = s->exec == NULL;
   if (prg_req_own_params(s->req) != PRG_OK)
     return prg_raise(L, prg_error_oom());
   return keep(L, s, &scratch);

@@ -28,7 +28,7 @@
 #include "base/value.h"
 #include "driver/result.h"
 
-#define PRG_DRIVER_ABI 3u
+#define PRG_DRIVER_ABI 4u
 
 struct prg_conn;
 struct prg_driver;
@@ -175,6 +175,9 @@ struct prg_req {
                        are more rows, the result has `truncated` set, and
                        the rest is discarded behind the owner's back */
   size_t chunk;          /* STREAM: rows of a delivery (default 500) */
+  bool alone;  /* STREAM: nobody else uses the connection until it ends, so
+                      that a driver with PRG_F_INTERLEAVE need not keep it
+                      usable */
   bool tidy;   /* the owner undoes what the statement leaves in the session:
                        it does not make the connection `touched` */
   bool in_tx;  /* set at submit: conn->tx was not PRG_TX_IDLE */
@@ -335,6 +338,8 @@ struct prg_config {
   int pipeline; /* requests in flight on a connection; -1: as the driver sees fit */
   char *application_name; /* or NULL */
   /* results of driver->check */
+  const char
+      *dialect;     /* in src/sql, when it is not the driver's; NULL: it is */
   int lanes;        /* 1, or 2 with PRG_F_LANES */
   size_t max_conns; /* hard limit of the database in question (1 for :memory:);
                        0: none */

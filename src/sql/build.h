@@ -129,6 +129,11 @@ struct prg_returning {
   const struct prg_col *const *cols;
   bool created; /* and a last column "perigee:created": whether the row was
                    inserted. Only with PRG_BUILD_XMAX, else unsupported */
+  bool mark; /* PRG_BUILD_STEPS, of an insert with a conflict: and a last column
+                "perigee:mark", 0 when the row was inserted. Else it is the row
+                that was there, also with PRG_CONFLICT_NOTHING: 1 when it has the
+                key, 2 when it has another one, 3 when it has the key and is none
+                that `only` allows. With 2 and 3 it was left as it is */
 };
 
 /* What happens when a row with the same key is there. */

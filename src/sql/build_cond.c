@@ -58,8 +58,31 @@ static void emit_between(struct prg_emit *e, const struct prg_cond *c) {
   prg__emit_operand(e, &c->u.between.high);
 }
 
+/* The same written out, for who finds no place in an index by a row: a > x OR a = x
+** AND (b > y …). */
+static void emit_row_apart(struct prg_emit *e, const struct prg_cond *c) {
+  size_t n = c->u.row.n;
+  for (size_t i = 0; i < n; i++) {
+    prg_emit_text(e, "(");
+    prg__emit_col(e, c->u.row.cols[i]);
+    prg_emit_text(e, cmp_text[c->u.row.op]);
+    prg_emit_param(e, &c->u.row.values[i]);
+    if (i == n - 1) break;
+    prg_emit_text(e, " OR ");
+    prg__emit_col(e, c->u.row.cols[i]);
+    prg_emit_text(e, " = ");
+    prg_emit_param(e, &c->u.row.values[i]);
+    prg_emit_text(e, " AND ");
+  }
+  for (size_t i = 0; i < n; i++) prg_emit_text(e, ")");
+}
+
 static void emit_row(struct prg_emit *e, const struct prg_cond *c) {
   bool many = c->u.row.n > 1;
+  if (many && (e->d->build & PRG_BUILD_ROW_APART) != 0) {
+    emit_row_apart(e, c);
+    return;
+  }
   if (many) prg_emit_text(e, "(");
   for (size_t i = 0; i < c->u.row.n; i++) {
     if (i > 0) prg_emit_text(e, ", ");
@@ -80,7 +103,9 @@ static void emit_row(struct prg_emit *e, const struct prg_cond *c) {
 
 /* ---- lists -------------------------------------------------------------- */
 
-static void emit_values(struct prg_emit *e, const struct prg_vlist *list) {
+static void emit_values(struct prg_emit *e, const struct prg_cond *c) {
+  const struct prg_vlist *list = c->u.in.list;
+  prg_emit_text(e, c->u.in.negated ? " NOT IN (" : " IN (");
   for (size_t i = 0; i < list->n; i++) {
     if (i > 0) prg_emit_text(e, ", ");
     prg_emit_param(e, &list->items[i]);
@@ -96,8 +121,11 @@ static void emit_list(struct prg_emit *e, const struct prg_cond *c) {
   bool any = (e->d->build & PRG_BUILD_ANY) != 0;
   struct prg_value v = {.type = PRG_LIST, .u.list = (struct prg_vlist *)list};
   if (list->n <= e->d->few || (any && c->col->cls == PRG_CLASS_ARRAY)) {
-    prg_emit_text(e, negated ? " NOT IN (" : " IN (");
-    emit_values(e, list);
+    emit_values(e, c);
+    return;
+  }
+  if ((e->d->build & PRG_BUILD_JSON_TABLE) != 0) {
+    if (!prg__emit_document(e, c)) emit_values(e, c);
     return;
   }
   /* The + takes the affinity from the list's column, so that its members are

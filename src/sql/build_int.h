@@ -18,6 +18,10 @@ void prg__emit_infix(struct prg_emit *e, const struct prg_infix *how,
                      const struct prg_col *col, const char *cast,
                      const struct prg_operand *to);
 
+/* PRG_BUILD_JSON_TABLE: " IN (…)" with the list as one document. false, and nothing
+** is written: it cannot be one. (build_list.c) */
+bool prg__emit_document(struct prg_emit *e, const struct prg_cond *c);
+
 /* LIKE and its kin. (build_match.c) */
 void prg__emit_match(struct prg_emit *e, const struct prg_cond *c);
 

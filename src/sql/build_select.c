@@ -8,7 +8,7 @@
 static const char *const aggregate_text[] = {"count(", "sum(", "min(", "max(",
                                              "avg("};
 
-static void emit_item(struct prg_emit *e, const struct prg_item *item) {
+static void emit_expression(struct prg_emit *e, const struct prg_item *item) {
   if (item->aggregated) prg_emit_text(e, aggregate_text[item->fn]);
   if (item->raw != NULL)
     prg_emit_raw(e, item->raw);
@@ -17,6 +17,10 @@ static void emit_item(struct prg_emit *e, const struct prg_item *item) {
   else
     prg_emit_text(e, "*");
   if (item->aggregated) prg_emit_text(e, ")");
+}
+
+static void emit_item(struct prg_emit *e, const struct prg_item *item) {
+  emit_expression(e, item);
   if (item->alias.p == NULL) return;
   prg_emit_text(e, " AS ");
   prg_emit_ident(e, item->alias.p, item->alias.n);
@@ -57,6 +61,21 @@ static void emit_order_by(struct prg_emit *e, const struct prg_select *s,
   }
 }
 
+/* The same where it is part of an expression, in which an alias of an aggregate has no
+** place (MariaDB). */
+static void emit_order_term(struct prg_emit *e, const struct prg_select *s,
+                            const struct prg_order *o) {
+  for (size_t i = 0; o->alias != NULL && i < s->nitems; i++) {
+    const struct prg_text *alias = &s->items[i].alias;
+    if (alias->p == NULL || alias->n != o->alias->n ||
+        memcmp(alias->p, o->alias->p, alias->n) != 0)
+      continue;
+    emit_expression(e, &s->items[i]);
+    return;
+  }
+  emit_order_by(e, s, o);
+}
+
 /* NULLS FIRST and LAST only where the database would do otherwise, so that an
 ** index in its own order serves. */
 static void emit_order(struct prg_emit *e, const struct prg_select *s,
@@ -68,7 +87,7 @@ static void emit_order(struct prg_emit *e, const struct prg_select *s,
   bool by_itself = ((build & PRG_BUILD_NULLS_LARGE) != 0) == o->desc;
   bool say = nullable && first != by_itself;
   if (say && (build & PRG_BUILD_NULLS) == 0) {
-    emit_order_by(e, s, o);
+    emit_order_term(e, s, o);
     prg_emit_text(e, first ? " IS NULL DESC, " : " IS NULL, ");
     say = false;
   }
@@ -106,22 +125,27 @@ static void emit_limit(struct prg_emit *e, const struct prg_select *s) {
   }
 }
 
-static const char *const lock_text[] = {"",
-                                        " FOR UPDATE",
-                                        " FOR UPDATE NOWAIT",
-                                        " FOR UPDATE SKIP LOCKED",
-                                        " FOR SHARE",
-                                        " FOR SHARE NOWAIT",
-                                        " FOR SHARE SKIP LOCKED"};
+static const struct {
+  bool share;
+  const char *rest, *title;
+} locks[] = {{false, "", ""},
+             {false, "", " FOR UPDATE"},
+             {false, " NOWAIT", " FOR UPDATE NOWAIT"},
+             {false, " SKIP LOCKED", " FOR UPDATE SKIP LOCKED"},
+             {true, "", " FOR SHARE"},
+             {true, " NOWAIT", " FOR SHARE NOWAIT"},
+             {true, " SKIP LOCKED", " FOR SHARE SKIP LOCKED"}};
 
 static void emit_lock(struct prg_emit *e, enum prg_lock lock) {
   if (lock == PRG_LOCK_NONE) return;
-  if ((e->d->build & PRG_BUILD_LOCK) == 0)
+  if ((e->d->build & PRG_BUILD_LOCK) == 0) {
     prg__emit_fail(
         e, prg_error_new(PRG_K_UNSUPPORTED, "%s has no locks on rows:%s",
-                         e->d->name, lock_text[lock]));
-  else
-    prg_emit_text(e, lock == PRG_LOCK_SHARE ? e->d->share : lock_text[lock]);
+                         e->d->name, locks[lock].title));
+    return;
+  }
+  prg_emit_text(e, locks[lock].share ? e->d->share : " FOR UPDATE");
+  prg_emit_text(e, locks[lock].rest);
 }
 
 void prg_emit_select(struct prg_emit *e, const struct prg_select *s) {

@@ -47,6 +47,7 @@ void prg__emit_returning(struct prg_emit *e, const struct prg_returning *r) {
     prg__emit_col(e, r->cols[i]);
   }
   if (r->created) prg_emit_text(e, ", (xmax = 0) AS \"perigee:created\"");
+  if (r->mark) prg_emit_text(e, ", @perigee AS `perigee:mark`");
 }
 
 /* ---- SET ---------------------------------------------------------------- */
@@ -126,45 +127,84 @@ static void emit_on_conflict(struct prg_emit *e, const struct prg_insert *s) {
     emit_do_update(e, s);
 }
 
-/* One column of ON DUPLICATE KEY UPDATE. `only` has no clause of its own there:
-** the column keeps its value where it is not so. */
-static void emit_duplicate_col(struct prg_emit *e, const struct prg_insert *s,
-                               const struct prg_col *col,
-                               const struct prg_operand *to) {
-  bool limited = !prg_cond_is_all(s->only);
-  prg_emit_name(e, &col->quoted);
-  prg_emit_text(e, " = ");
-  if (limited) {
-    prg_emit_text(e, "IF(");
-    prg_emit_cond(e, s->only);
-    prg_emit_text(e, ", ");
-  }
-  if (to != NULL) {
-    prg__emit_operand(e, to);
-  } else {
-    prg_emit_text(e, "VALUES(");
+/* ON DUPLICATE KEY UPDATE fires on any key. With PRG_BUILD_STEPS a variable of the
+** session notes what was there: see prg_returning.mark. */
+static bool has_mark(const struct prg_emit *e, const struct prg_insert *s) {
+  return s->conflict != PRG_CONFLICT_ERROR && s->returning.mark &&
+         (e->d->build & PRG_BUILD_STEPS) != 0;
+}
+
+/* The column that is set to itself. */
+static const struct prg_col *same_col(const struct prg_insert *s) {
+  const struct prg_key *key = s->key != NULL ? s->key : s->table->unique;
+  return &s->table->cols[key != NULL ? key->cols[0] : 0];
+}
+
+static void emit_same_key(struct prg_emit *e, const struct prg_insert *s) {
+  for (int i = 0; i < s->key->ncols; i++) {
+    const struct prg_col *col = &s->table->cols[s->key->cols[i]];
+    if (i > 0) prg_emit_text(e, " AND ");
+    prg_emit_name(e, &col->quoted);
+    prg_emit_text(e, " <=> VALUES(");
     prg_emit_name(e, &col->quoted);
     prg_emit_text(e, ")");
   }
-  if (!limited) return;
+}
+
+static void emit_mark(struct prg_emit *e, const struct prg_insert *s) {
+  const struct prg_col *col = same_col(s);
+  prg_emit_name(e, &col->quoted);
+  prg_emit_text(e, " = IF((@perigee := ");
+  if (s->key != NULL) {
+    prg_emit_text(e, "IF(");
+    emit_same_key(e, s);
+    prg_emit_text(e, ", ");
+  }
+  if (!prg_cond_is_all(s->only)) {
+    prg_emit_text(e, "IF(");
+    prg_emit_cond(e, s->only);
+    prg_emit_text(e, ", 1, 3)");
+  } else {
+    prg_emit_text(e, "1");
+  }
+  prg_emit_text(e, s->key != NULL ? ", 2)) = 0, " : ") = 0, ");
+  prg_emit_name(e, &col->quoted);
   prg_emit_text(e, ", ");
   prg_emit_name(e, &col->quoted);
   prg_emit_text(e, ")");
 }
 
-static void emit_duplicate_default(struct prg_emit *e,
-                                   const struct prg_insert *s,
-                                   const struct prg_col *col) {
-  bool limited = !prg_cond_is_all(s->only);
-  prg_emit_name(e, &col->quoted);
-  prg_emit_text(e, limited ? " = IF(" : " = DEFAULT(");
-  if (limited) {
-    prg_emit_cond(e, s->only);
-    prg_emit_text(e, ", DEFAULT(");
+/* `only` has no clause of its own here: a column keeps its value where it is not
+** so. */
+static bool emit_guard(struct prg_emit *e, const struct prg_insert *s) {
+  if (has_mark(e, s)) {
+    prg_emit_text(e, "IF(@perigee = 1, ");
+    return true;
   }
+  if (prg_cond_is_all(s->only)) return false;
+  prg_emit_text(e, "IF(");
+  prg_emit_cond(e, s->only);
+  prg_emit_text(e, ", ");
+  return true;
+}
+
+/* One column of ON DUPLICATE KEY UPDATE; `set` NULL: what the insert would have
+** written. */
+static void emit_duplicate(struct prg_emit *e, const struct prg_insert *s,
+                           const struct prg_col *col,
+                           const struct prg_set *set) {
+  bool guarded;
   prg_emit_name(e, &col->quoted);
-  prg_emit_text(e, ")");
-  if (!limited) return;
+  prg_emit_text(e, " = ");
+  guarded = emit_guard(e, s);
+  if (set != NULL && !set->is_default) {
+    prg__emit_operand(e, &set->to);
+  } else {
+    prg_emit_text(e, set == NULL ? "VALUES(" : "DEFAULT(");
+    prg_emit_name(e, &col->quoted);
+    prg_emit_text(e, ")");
+  }
+  if (!guarded) return;
   prg_emit_text(e, ", ");
   prg_emit_name(e, &col->quoted);
   prg_emit_text(e, ")");
@@ -172,35 +212,41 @@ static void emit_duplicate_default(struct prg_emit *e,
 
 /* Nothing: a column is set to itself, which counts as no row. */
 static void emit_nothing(struct prg_emit *e, const struct prg_insert *s) {
-  const struct prg_key *key = s->key != NULL ? s->key : s->table->unique;
-  const struct prg_col *col = &s->table->cols[key != NULL ? key->cols[0] : 0];
-  prg_emit_name(e, &col->quoted);
+  prg_emit_name(e, &same_col(s)->quoted);
   prg_emit_text(e, " = ");
-  prg_emit_name(e, &col->quoted);
+  prg_emit_name(e, &same_col(s)->quoted);
 }
 
 static void emit_on_duplicate(struct prg_emit *e, const struct prg_insert *s) {
   bool update = s->conflict == PRG_CONFLICT_UPDATE;
+  const char *joint = "";
   prg_emit_text(e, " ON DUPLICATE KEY UPDATE ");
-  if (!update || s->nupdates + s->nfrom == 0) {
+  if (has_mark(e, s)) {
+    emit_mark(e, s);
+    joint = ", ";
+  } else if (!update || s->nupdates + s->nfrom == 0) {
     emit_nothing(e, s);
-    return;
   }
-  for (size_t i = 0; i < s->nupdates; i++) {
-    if (i > 0) prg_emit_text(e, ", ");
-    if (s->updates[i].is_default)
-      emit_duplicate_default(e, s, s->updates[i].col);
-    else
-      emit_duplicate_col(e, s, s->updates[i].col, &s->updates[i].to);
+  if (!update) return;
+  for (size_t i = 0; i < s->nupdates; i++, joint = ", ") {
+    prg_emit_text(e, joint);
+    emit_duplicate(e, s, s->updates[i].col, &s->updates[i]);
   }
-  for (size_t i = 0; i < s->nfrom; i++) {
-    if (i + s->nupdates > 0) prg_emit_text(e, ", ");
-    emit_duplicate_col(e, s, s->from_row[i], NULL);
+  for (size_t i = 0; i < s->nfrom; i++, joint = ", ") {
+    prg_emit_text(e, joint);
+    emit_duplicate(e, s, s->from_row[i], NULL);
   }
 }
 
 void prg__emit_conflict(struct prg_emit *e, const struct prg_insert *s) {
   if (s->conflict == PRG_CONFLICT_ERROR) return;
+  if ((e->d->build & PRG_BUILD_STEPS) != 0 && !has_mark(e, s)) {
+    prg__emit_fail(e, prg_error_new(PRG_K_UNSUPPORTED,
+                                    "%s has no clause for the conflict with "
+                                    "one key",
+                                    e->d->name));
+    return;
+  }
   if ((e->d->build & PRG_BUILD_ON_CONFLICT) != 0)
     emit_on_conflict(e, s);
   else
@@ -222,8 +268,16 @@ static void emit_defaults(struct prg_emit *e, const struct prg_insert *s) {
     prg_emit_text(e, " DEFAULT VALUES");
 }
 
+/* The mark is put back when the row is made: a statement that failed may have left one. */
+static void emit_unmarked(struct prg_emit *e, const struct prg_operand *to) {
+  prg_emit_text(e, "IF((@perigee := 0) = 0, ");
+  prg__emit_operand(e, to);
+  prg_emit_text(e, ", NULL)");
+}
+
 static void emit_given(struct prg_emit *e, const struct prg_insert *s) {
   const char *joint = " (";
+  bool mark = has_mark(e, s);
   for (size_t i = 0; i < s->nsets; i++) {
     if (s->sets[i].is_default) continue;
     prg_emit_text(e, joint);
@@ -234,7 +288,11 @@ static void emit_given(struct prg_emit *e, const struct prg_insert *s) {
   for (size_t i = 0; i < s->nsets; i++) {
     if (s->sets[i].is_default) continue;
     prg_emit_text(e, joint);
-    prg__emit_operand(e, &s->sets[i].to);
+    if (mark)
+      emit_unmarked(e, &s->sets[i].to);
+    else
+      prg__emit_operand(e, &s->sets[i].to);
+    mark = false;
     joint = ", ";
   }
   prg_emit_text(e, ")");
@@ -265,7 +323,12 @@ void prg_emit_update(struct prg_emit *e, const struct prg_update *s) {
     emit_set(e, &s->sets[i], NULL);
   }
   prg__emit_where(e, s->where);
-  prg__emit_returning(e, &s->returning);
+  if (s->returning.any && (e->d->build & PRG_BUILD_UPDATE_PLAIN) != 0)
+    prg__emit_fail(
+        e, prg_error_new(PRG_K_UNSUPPORTED, "UPDATE has no RETURNING on %s",
+                         e->d->name));
+  else
+    prg__emit_returning(e, &s->returning);
 }
 
 void prg_emit_delete(struct prg_emit *e, const struct prg_delete *s) {

@@ -13,7 +13,8 @@ enum { LEVELS = sizeof levels / sizeof *levels };
 
 const struct prg_dialect *prg_dialect_find(const char *name) {
   static const struct prg_dialect *const all[] = {
-      &prg_dialect_postgres, &prg_dialect_sqlite, &prg_dialect_mysql};
+      &prg_dialect_postgres, &prg_dialect_sqlite, &prg_dialect_mysql,
+      &prg_dialect_mariadb};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (strcmp(all[i]->name, name) == 0) return all[i];
   return NULL;

@@ -83,6 +83,16 @@ enum prg_build {
                                      also be the new row's: refused */
   PRG_BUILD_TYPES = 1 << 15, /* columns have types with operators of their own:
                                a pattern wants a text */
+  PRG_BUILD_UPDATE_PLAIN = 1 << 16, /* RETURNING, but not of UPDATE */
+  PRG_BUILD_STEPS =
+      1 << 17, /* its clause for a conflict fires on any key: refused
+                                as unsupported, but with prg_returning.mark,
+                                which says on which */
+  PRG_BUILD_JSON_TABLE =
+      1 << 18, /* IN (SELECT v FROM JSON_TABLE(document, …)) */
+  PRG_BUILD_ROW_APART =
+      1 << 19, /* a comparison of rows is written out: no index
+                                    is entered by one */
   /* values of columns (read by bind/) */
   PRG_BUILD_CANON = 1 << 24,     /* dates, times and UUIDs are texts to it: each
                                    is written in one form only */
@@ -143,8 +153,10 @@ struct prg_dialect {
 extern const struct prg_dialect prg_dialect_postgres;
 extern const struct prg_dialect prg_dialect_sqlite;
 extern const struct prg_dialect prg_dialect_mysql;
+extern const struct prg_dialect prg_dialect_mariadb;
 
-/* "postgres", "sqlite", "mysql" (a driver's `dialect`); NULL when unknown. */
+/* "postgres", "sqlite", "mysql" (a driver's `dialect`), "mariadb"; NULL when
+** unknown. */
 const struct prg_dialect *prg_dialect_find(const char *name);
 
 /* Appends the statement that begins a transaction with these options (`o` may

@@ -2,8 +2,6 @@
 ** 14.14, 15; MariaDB knowledge base, "SQL Statements". */
 #include "sql/dialect.h"
 
-#include <stdint.h>
-
 #include "sql/scan.h"
 
 enum {
@@ -53,30 +51,36 @@ static void begin(unsigned level, const struct prg_tx_options *o,
   if (o->readonly) prg_buf_adds(out, " READ ONLY");
 }
 
+/* What both have in common, but for `name` and `build`. MariaDB has no FOR SHARE. A
+** name has up to 64 characters; the server refuses longer ones. */
+#define COMMON                                                                 \
+  .lex = PRG_LEX_BACKSLASH | PRG_LEX_HASH_COMMENT | PRG_LEX_BACKTICK |         \
+         PRG_LEX_DQUOTE_STRING | PRG_LEX_DASH_BLANK | PRG_LEX_CODE_COMMENT |   \
+         PRG_LEX_AT_VAR,                                                       \
+  .ident_quote = '`', .param = PRG_PARAM_QUESTION, .max_params = 65535,        \
+  .max_ident = 0, .temp_schema = NULL, .touch = touch, .verbs = verbs,         \
+  .isolation =                                                                 \
+      PRG_ISO_READ_COMMITTED | PRG_ISO_REPEATABLE_READ | PRG_ISO_SERIALIZABLE, \
+  .readonly = true, .deferrable = false, .few = 50000,                         \
+  .limit_all = "18446744073709551615", .differs = {"NOT (", " <=> ", ")"},     \
+  .like = {"", " LIKE ", " COLLATE utf8mb4_bin"},                              \
+  .ilike = {"LOWER(", ") LIKE LOWER(", ") COLLATE utf8mb4_bin"},               \
+  .has_json = {"JSON_CONTAINS(", ", ", ")"},                                   \
+  .has_jsonb = {"JSON_CONTAINS(", ", ", ")"}, .begin = begin
+
+enum {
+  BUILD = PRG_BUILD_DEFAULT | PRG_BUILD_ON_DUPLICATE | PRG_BUILD_LOCK |
+          PRG_BUILD_LIMIT_ALL | PRG_BUILD_JSON_TABLE | PRG_BUILD_ROW_APART |
+          PRG_BUILD_NO_NAN
+};
+
 const struct prg_dialect prg_dialect_mysql = {
-    .name = "mysql",
-    .lex = PRG_LEX_BACKSLASH | PRG_LEX_HASH_COMMENT | PRG_LEX_BACKTICK |
-           PRG_LEX_DQUOTE_STRING | PRG_LEX_DASH_BLANK | PRG_LEX_CODE_COMMENT |
-           PRG_LEX_AT_VAR,
-    .ident_quote = '`',
-    .param = PRG_PARAM_QUESTION,
-    .max_params = 65535,
-    .max_ident = 0, /* 64 characters; the server refuses longer ones */
-    .temp_schema = NULL,
-    .touch = touch,
-    .verbs = verbs,
-    .isolation =
-        PRG_ISO_READ_COMMITTED | PRG_ISO_REPEATABLE_READ | PRG_ISO_SERIALIZABLE,
-    .readonly = true,
-    .deferrable = false,
-    .build = PRG_BUILD_DEFAULT | PRG_BUILD_ON_DUPLICATE | PRG_BUILD_LOCK |
-             PRG_BUILD_LIMIT_ALL | PRG_BUILD_NO_NAN,
-    .few = SIZE_MAX,
-    .share = " LOCK IN SHARE MODE", /* MariaDB has no FOR SHARE */
-    .limit_all = "18446744073709551615",
-    .differs = {"NOT (", " <=> ", ")"},
-    .like = {"", " LIKE ", " COLLATE utf8mb4_bin"},
-    .ilike = {"LOWER(", ") LIKE LOWER(", ") COLLATE utf8mb4_bin"},
-    .has_json = {"JSON_CONTAINS(", ", ", ")"},
-    .has_jsonb = {"JSON_CONTAINS(", ", ", ")"},
-    .begin = begin};
+    .name = "mysql", .share = " FOR SHARE", .build = BUILD, COMMON};
+
+/* INSERT, REPLACE and DELETE give rows there (10.5 and later). */
+const struct prg_dialect prg_dialect_mariadb = {
+    .name = "mariadb",
+    .share = " LOCK IN SHARE MODE",
+    .build =
+        BUILD | PRG_BUILD_RETURNING | PRG_BUILD_UPDATE_PLAIN | PRG_BUILD_STEPS,
+    COMMON};

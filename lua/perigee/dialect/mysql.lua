@@ -1,10 +1,15 @@
---- The dialect of MySQL and MariaDB: definitions and operations as SQL.
-local types = require "perigee.dialect.mysql.types"
+--- The dialect of MySQL and MariaDB: definitions and operations as SQL, and what is there,
+-- which is read from MariaDB.
+local admin = require "perigee.dialect.mysql.admin"
 local ddl = require "perigee.dialect.mysql.ddl"
+local inspect = require "perigee.dialect.mysql.inspect"
+local scratch = require "perigee.dialect.mysql.scratch"
+local session = require "perigee.dialect.mysql.session"
 local steps = require "perigee.dialect.mysql.steps"
+local types = require "perigee.dialect.mysql.types"
 
 return {
-  name = "mysql",
+  name = "mysql", text = "CHAR", -- what CAST calls it
   features = {
     transactional_ddl = false, schemas = false, enums = "type", online = false,
     materialized_views = false, comments = true, rebuilds = false, restates = true,
@@ -16,4 +21,9 @@ return {
   create = ddl.create, drop = ddl.drop,
   create_tree = ddl.create_tree, drop_tree = ddl.drop_tree,
   steps = steps.steps, steps_many = steps.steps_many,
+  inspect = inspect.inspect, same_default = inspect.same_default,
+  same_text = inspect.same_text,
+  scratch = scratch.scratch, normalise = scratch.normalise,
+  prepare = session.prepare, restore = session.restore, adjust = session.adjust,
+  lock = session.lock, blockers = session.blockers, admin = admin,
 }

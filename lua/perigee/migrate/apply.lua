@@ -209,7 +209,7 @@ local function was_done(run, job, step, row)
   if job.skip then
     job.skip = nil
     return true
-  elseif job.redo or step.mode == "batch" then
+  elseif job.redo or step.mode == "batch" or step.again then
     job.redo = nil
     return false
   elseif step.probe then

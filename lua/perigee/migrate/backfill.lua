@@ -54,7 +54,7 @@ local function statements(x, op, dialect)
   local update = update_sql(op, dialect)
   -- PostgreSQL would order by the text if the column and it had the same name
   local function pick(from, order)
-    return "SELECT CAST(" .. key .. " AS TEXT) AS perigee_key FROM "
+    return ("SELECT CAST(%s AS %s) AS perigee_key FROM "):format(key, dialect.text or "TEXT")
       .. dialect.qualified(op.schema, op.table)
       .. where_sql(from and key .. " > ?" or key .. " IS NOT NULL", where)
       .. " ORDER BY " .. key .. order

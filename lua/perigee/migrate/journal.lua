@@ -21,10 +21,13 @@ local NOW = {
 
 -- ---- definitions -----------------------------------------------------------
 
--- { name, type, may be NULL }
+-- MySQL has keys of texts that have a length.
+local KEY = { mysql = { raw = "varchar(190)" } }
+
+-- { name, type, may be NULL, types by dialect }
 local MIGRATION = {
-  { "id", "text" }, { "name", "text" }, { "message", "text", true }, { "parents", "text" },
-  { "bytes_sum", "text" }, { "ops_sum", "text" },
+  { "id", "text", nil, KEY }, { "name", "text" }, { "message", "text", true },
+  { "parents", "text" }, { "bytes_sum", "text" }, { "ops_sum", "text" },
   { "state", "text" }, { "phase", "text" }, { "step", "int" }, { "steps", "int" },
   { "started_at", "timestamptz" }, { "finished_at", "timestamptz", true },
   { "by_user", "text", true }, { "host", "text", true }, { "version", "text" },
@@ -32,8 +35,8 @@ local MIGRATION = {
 }
 
 local STEP = {
-  { "migration", "text" }, { "phase", "text" }, { "n", "int" }, { "state", "text" },
-  { "what", "text" }, { "sql_sum", "text" }, { "progress", "text", true },
+  { "migration", "text", nil, KEY }, { "phase", "text", nil, KEY }, { "n", "int" },
+  { "state", "text" }, { "what", "text" }, { "sql_sum", "text" }, { "progress", "text", true },
   { "started_at", "timestamptz" }, { "done_at", "timestamptz", true },
 }
 
@@ -43,7 +46,8 @@ local function definition(schema, name, columns, key)
     indexes = {}, options = {}, primary_key = { name = name .. "_pkey", columns = key },
   }
   for i, c in ipairs(columns) do
-    t.columns[i] = { name = c[1], type = { name = c[2], args = {} }, null = c[3] or false }
+    t.columns[i] = { name = c[1], type = { name = c[2], args = {} }, null = c[3] or false,
+      type_on = c[4] }
   end
   return t
 end

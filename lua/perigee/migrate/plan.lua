@@ -1,7 +1,8 @@
 --- Operations to steps, and steps to groups that are one transaction.
--- A step is what the dialect gives (sql, tx, own, what, probe, before, lock, slow, fn)
--- with n (its number in the phase), sum (of what it does) and mode: "tx", "notx",
--- "batch" (backfill) or "run" (a Lua function).
+-- A step is what the dialect gives (sql, tx, own, what, probe, again, before, lock, slow,
+-- fn; again: one whose end is not known may be run once more) with n (its number in the
+-- phase), sum (of what it does) and mode: "tx", "notx", "batch" (backfill) or "run" (a Lua
+-- function).
 local core = require "perigee.core"
 local model = require "perigee.schema.model"
 local ops = require "perigee.schema.ops"
@@ -63,7 +64,7 @@ local function finish_step(step, op, n)
   step.op = op
   step.at = op and op.at
   step.mode = step.mode or (step.tx == false and "notx" or "tx")
-  local text = step.sql or step.text or step.what
+  local text = step.text or step.sql or step.what
   step.sum = core.sha256(text)
   return step
 end
@@ -74,7 +75,11 @@ end
 
 -- The dialect's steps for a run of structural operations.
 local function structural(list, dialect, ctx)
-  if dialect.steps_many then return dialect.steps_many(list, ctx) end
+  if dialect.steps_many then
+    local steps, tree = dialect.steps_many(list, ctx)
+    ctx.tree = tree or ctx.tree
+    return steps
+  end
   local steps = {}
   for _, op in ipairs(list) do
     for _, step in ipairs(dialect.steps(op, ctx)) do
@@ -86,8 +91,13 @@ local function structural(list, dialect, ctx)
   return steps
 end
 
-local function needs_tree(dialect)
-  return dialect.features.rebuilds
+-- What has to be built anew depends on what is there by then; what has to be restated
+-- follows from what was there and the operations since, which the dialect keeps.
+local function read_tree(dialect, o, ctx)
+  local features = dialect.features
+  if o.tree and (features.rebuilds or features.restates and not ctx.tree) then
+    ctx.tree = o.tree()
+  end
 end
 
 --- An iterator over the steps of a phase: it gives a step or nil. What a step does may
@@ -115,7 +125,7 @@ function M.steps(list, dialect, o)
       run[#run + 1] = list[at]
       at = at + 1
     end
-    if needs_tree(dialect) and o.tree then ctx.tree = o.tree() end
+    read_tree(dialect, o, ctx)
     return structural(run, dialect, ctx)
   end
   return function()
@@ -141,7 +151,7 @@ end
 
 --- Can the steps be known before the first has run?
 function M.is_lazy(dialect)
-  return needs_tree(dialect)
+  return dialect.features.rebuilds
 end
 
 --- Consecutive transactional steps as one group { tx = true, steps… }, others each in

@@ -24,11 +24,22 @@ local function run_one(tx, s)
   error(err, 0)
 end
 
--- Runs statements in one transaction, or in that of `x`. What is known of tables is
--- read again: core counts statements that change them.
-local function run_all(x, statements)
+-- Calls fn in one transaction, or in that of `x`; where DDL commits by itself, on one
+-- connection.
+local function at_once(x, d, fn)
+  if d.features.transactional_ddl then return transaction.ensure_transaction(x, fn) end
+  if x:in_transaction() then
+    usage("statements that create or drop commit a transaction on this database: they are "
+      .. "not possible inside one")
+  end
+  return transaction.ensure_connection(x, fn)
+end
+
+-- Runs statements. What is known of tables is read again: core counts statements that
+-- change them.
+local function run_all(x, d, statements)
   if #statements == 0 then return end
-  transaction.ensure_transaction(x, function(tx)
+  at_once(x, d, function(tx)
     for _, s in ipairs(statements) do run_one(tx, s) end
   end)
 end
@@ -148,7 +159,7 @@ function M.create_all(x, s)
   local tree = tree_of("create_all", s)
   local d = dialect.of(x)
   local absent = absent_part(d, tree, present(x, d, tree))
-  run_all(x, d.create_tree(absent, { tree = tree }))
+  run_all(x, d, d.create_tree(absent, { tree = tree }))
   return names_of(absent)
 end
 
@@ -161,7 +172,7 @@ function M.drop_all(x, s)
   local tree = tree_of("drop_all", s)
   local d = dialect.of(x)
   local there = present_part(d, tree, present(x, d, tree))
-  run_all(x, d.drop_tree(there, { tree = tree }))
+  run_all(x, d, d.drop_tree(there, { tree = tree }))
   return names_of(there)
 end
 
@@ -196,12 +207,12 @@ function M.create(x, t, opts)
   local d = dialect.of(x)
   local is_there = catalog.read(x, definition.schema, definition.name) ~= nil
   if is_there and o.if_not_exists and not o.replace then return false end
-  transaction.ensure_transaction(x, function(tx)
+  at_once(x, d, function(tx)
     if is_there and o.replace then
       tx:execute("DROP TABLE " .. d.qualified(definition.schema, definition.name))
     end
     local tree = add_enums(tx, d, definition, alone(definition))
-    run_all(tx, d.create_tree(tree, { tree = tree }))
+    run_all(tx, d, d.create_tree(tree, { tree = tree }))
   end)
   return true
 end

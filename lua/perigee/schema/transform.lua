@@ -216,6 +216,13 @@ local function run(x, list, schemas)
   local d = dialect.of(x)
   if #list == 0 then return end
   for _, op in ipairs(list) do ops.check(op) end
+  if not d.features.transactional_ddl then
+    if x:in_transaction() then
+      usage("transform: statements that change a table commit a transaction on this "
+        .. "database: that is not possible inside one")
+    end
+    return transaction.ensure_connection(x, function(conn) run_in(conn, d, list, schemas) end)
+  end
   if not d.features.rebuilds then
     list = with_whole_enums(list)
     return transaction.ensure_transaction(x, function(tx) run_in(tx, d, list, schemas) end)

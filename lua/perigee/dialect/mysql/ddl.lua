@@ -33,7 +33,7 @@ local function action(event, word)
 end
 
 local function index_key(k)
-  local out = k.column and quote(k.column) or "(" .. k.sql .. ")"
+  local out = k.column and quote(k.column) or "(" .. types.closed(k.sql) .. ")"
   if k.length then out = ("%s(%d)"):format(out, k.length) end
   return out .. (k.desc and " DESC" or "")
 end
@@ -78,7 +78,7 @@ end
 
 function CLAUSES.check(x)
   refuse(x, { "no_inherit" })
-  return ("%sCHECK (%s)"):format(named(x), x.sql)
+  return ("%sCHECK (%s)"):format(named(x), types.closed(x.sql))
 end
 
 function CLAUSES.index(i)

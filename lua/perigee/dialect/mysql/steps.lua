@@ -3,6 +3,7 @@
 -- database commits before and after each statement.
 local ddl = require "perigee.dialect.mysql.ddl"
 local ops = require "perigee.schema.ops"
+local probes = require "perigee.dialect.mysql.probes"
 local types = require "perigee.dialect.mysql.types"
 local util = require "perigee.util"
 
@@ -54,7 +55,13 @@ function CLAUSES.add_column(op, ctx)
   return "ADD COLUMN " .. types.column(op.column)
 end
 
-function CLAUSES.drop_column(op) return "DROP COLUMN " .. quote(op.name) end
+function CLAUSES.drop_column(op, ctx)
+  local t = find_table(ctx, op.schema, op.table)
+  for i, c in ipairs(t and t.columns or {}) do
+    if c.name == op.name then table.remove(t.columns, i) break end
+  end
+  return "DROP COLUMN " .. quote(op.name)
+end
 
 function CLAUSES.rename_column(op, ctx)
   local t = find_table(ctx, op.schema, op.table)
@@ -205,7 +212,15 @@ end
 function STATEMENTS.create_schema(op) return ddl.create("schema", op) end
 function STATEMENTS.drop_schema(op) return ddl.drop("schema", op) end
 
-function STATEMENTS.create_table(op)
+local function deep_copy(v)
+  if type(v) ~= "table" then return v end
+  local out = {}
+  for k, x in pairs(v) do out[k] = deep_copy(x) end
+  return out
+end
+
+function STATEMENTS.create_table(op, ctx)
+  if ctx.tree then table.insert(ctx.tree.tables, deep_copy(op.table)) end
   local out = ddl.create("table", op.table)
   for _, f in ipairs(op.table.foreign_keys or {}) do
     out[#out + 1] = ddl.create("foreign_key", f, { table = op.table })[1]
@@ -215,7 +230,9 @@ end
 
 function STATEMENTS.drop_table(op) return ddl.drop("table", op) end
 
-function STATEMENTS.rename_table(op)
+function STATEMENTS.rename_table(op, ctx)
+  local t = find_table(ctx, op.schema, op.name)
+  if t then t.name = op.to end
   return { ("RENAME TABLE %s TO %s"):format(qualified(op.schema, op.name),
     qualified(op.schema, op.to)) }
 end
@@ -235,8 +252,10 @@ end
 
 -- ---- steps -----------------------------------------------------------------
 
-local function step(sql, what)
-  return { sql = sql, tx = false, what = what, lock = true }
+-- `text` is what makes it this step: what is restated is not what the operation says.
+local function step(sql, what, text, probe, again)
+  return { sql = sql, tx = false, what = what, text = text, lock = true, probe = probe,
+    again = again or nil }
 end
 
 -- Foreign keys are added by themselves: with other changes the table would be copied.
@@ -244,15 +263,11 @@ local function is_alone(op) return op.op == "add_foreign_key" end
 
 local function flush(run, out)
   if not run or #run.clauses == 0 then return end
+  local texts = {}
+  for i, op in ipairs(run.ops) do texts[i] = ops.canonical(op) end
   out[#out + 1] = step(("ALTER TABLE %s\n  %s"):format(run.table,
-    table.concat(run.clauses, ",\n  ")), table.concat(run.what, "; "))
-end
-
-local function deep_copy(v)
-  if type(v) ~= "table" then return v end
-  local out = {}
-  for k, x in pairs(v) do out[k] = deep_copy(x) end
-  return out
+    table.concat(run.clauses, ",\n  ")), table.concat(run.what, "; "),
+    table.concat(texts, "\n"), probes.together(run.ops))
 end
 
 -- A column is altered once in a statement: a second change begins another.
@@ -274,6 +289,7 @@ end
 -- @tparam {table,...} list
 -- @tparam ?table ctx tree: the live tree, for what has to be restated
 -- @treturn {table,...}
+-- @treturn table the tree after them, as far as it matters here
 function M.steps_many(list, ctx)
   ctx = { tree = deep_copy(ctx and ctx.tree) }
   local out, run = {}, nil
@@ -288,20 +304,23 @@ function M.steps_many(list, ctx)
       run = nil
     end
     if statements then
-      for _, sql in ipairs(statements(op, ctx)) do out[#out + 1] = step(sql, what) end
+      for n, sql in ipairs(statements(op, ctx)) do
+        out[#out + 1] = step(sql, what, n .. " " .. ops.canonical(op), probes.of(op, n))
+      end
     else
       run = run or { table = qualified(op.schema, op.table), clauses = {}, what = {},
-        columns = {}, alone = is_alone(op) }
+        ops = {}, columns = {}, alone = is_alone(op) }
       run.clauses[#run.clauses + 1] = clause(op, ctx)
       run.what[#run.what + 1] = what
+      run.ops[#run.ops + 1] = op
       note_column(run, op)
     end
   end
   flush(run, out)
-  return out
+  return out, ctx.tree
 end
 
 --- The steps of one operation.
-function M.steps(op, ctx) return M.steps_many({ op }, ctx) end
+function M.steps(op, ctx) return (M.steps_many({ op }, ctx)) end
 
 return M

@@ -95,6 +95,12 @@ end
 
 local WORDS = { now = "CURRENT_TIMESTAMP(6)", uuid = "(uuid())" }
 
+--- An expression that something follows: a comment at its end is ended.
+function M.closed(sql)
+  if sql:find("--", 1, true) or sql:find("#", 1, true) then return sql .. "\n" end
+  return sql
+end
+
 -- Expressions that stand without parentheses.
 local function is_bare(sql)
   return sql:upper():find "^CURRENT_TIMESTAMP" ~= nil or sql:find "^%(.*%)$" ~= nil
@@ -109,7 +115,7 @@ function M.default(c)
     local text = M.literal(d.value)
     return ty and LARGE[ty.name] and "(" .. text .. ")" or text
   end
-  if not d.word then return is_bare(d.sql) and d.sql or "(" .. d.sql .. ")" end
+  if not d.word then return is_bare(d.sql) and d.sql or "(" .. M.closed(d.sql) .. ")" end
   local text = WORDS[d.sql]
   if not text then usage("%ssql.%s is not known here", place(c.at), tostring(d.sql)) end
   return text
@@ -121,10 +127,11 @@ function M.column(c)
   local function add(text) out[#out + 1] = text end
   if c.collation then add("COLLATE " .. M.quote(c.collation)) end
   if c.generated then
-    add(("GENERATED ALWAYS AS (%s) %s"):format(c.generated.sql,
+    add(("GENERATED ALWAYS AS (%s) %s"):format(M.closed(c.generated.sql),
       c.generated.stored == false and "VIRTUAL" or "STORED"))
   end
-  add(c.null and "NULL" or "NOT NULL")
+  -- MariaDB takes no NULL behind what is generated.
+  if not c.null then add "NOT NULL" elseif not c.generated then add "NULL" end
   if c.default and not c.generated then add("DEFAULT " .. M.default(c)) end
   if c.identity then add "AUTO_INCREMENT" end
   if c.comment then add("COMMENT " .. M.literal(c.comment)) end

@@ -1,0 +1,192 @@
+/* Descriptions of columns, and results whose rows are decoded as they come. */
+#include "driver/mysql/my_int.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* ---- results -------------------------------------------------------------- */
+
+static const struct prg_value *result_row(struct prg_result *base, size_t i) {
+  struct my_result *r = (struct my_result *)(void *)base;
+  return i < base->nrows ? r->values + i * r->ncols : NULL;
+}
+
+static void result_free(struct prg_result *base) {
+  struct my_result *r = (struct my_result *)(void *)base;
+  prg_arena_fini(&r->arena);
+  prg_free(r->values);
+  prg_free(r);
+}
+
+static const struct prg_result_ops result_ops = {result_row, result_free};
+
+struct my_result *my_result_new(struct prg_desc *desc) {
+  struct my_result *r = prg_calloc(1, sizeof *r);
+  if (r == NULL) return NULL;
+  r->base.ops = &result_ops;
+  r->base.affected = -1;
+  r->base.desc = prg_desc_ref(desc);
+  r->ncols = desc == NULL ? 0 : desc->ncols;
+  prg_arena_init(&r->arena);
+  return r;
+}
+
+struct prg_value *my_result_row(struct my_result *r) {
+  if (r->base.nrows == r->cap) {
+    size_t cap = r->cap == 0 ? 4 : r->cap * 2;
+    size_t row = r->ncols == 0 ? 1 : r->ncols * sizeof *r->values;
+    if (cap > SIZE_MAX / row) return NULL;
+    struct prg_value *values = prg_realloc(r->values, cap * row);
+    if (values == NULL) return NULL;
+    r->values = values;
+    r->cap = cap;
+  }
+  return r->values + r->base.nrows * r->ncols;
+}
+
+void my_result_keep(struct my_result *r) {
+  r->base.nrows++;
+  r->base.bytes = r->cap * r->ncols * sizeof *r->values + r->arena.used;
+}
+
+/* ---- tags and counts ------------------------------------------------------ */
+
+static const char *skip_blank(const char *p) {
+  for (;;) {
+    while (isspace((unsigned char)*p) || *p == '(' || *p == ';') p++;
+    if (*p == '#' || (p[0] == '-' && p[1] == '-')) {
+      p += strcspn(p, "\n");
+    } else if (p[0] == '/' && p[1] == '*' && p[2] != '!' && p[2] != 'M') {
+      const char *end = strstr(p + 2, "*/");
+      if (end == NULL) return p + strlen(p);
+      p = end + 2;
+    } else {
+      return p;
+    }
+  }
+}
+
+void my_result_tag(struct prg_result *r, const char *sql) {
+  const char *p = skip_blank(sql);
+  size_t n = 0;
+  for (; isalpha((unsigned char)p[n]) && n + 1 < sizeof r->tag; n++)
+    r->tag[n] = (char)toupper((unsigned char)p[n]);
+  r->tag[n] = '\0';
+}
+
+static bool is_one_of(const char *tag, const char *const *list) {
+  for (; *list != NULL; list++)
+    if (strcmp(tag, *list) == 0) return true;
+  return false;
+}
+
+static void set_id(struct prg_result *r, int64_t id) {
+  r->has_last_id = true;
+  r->last_id = id;
+}
+
+/* With RETURNING the server does not tell the id that it made; the first column
+** is what other databases go by. */
+static void returned_id(struct prg_result *r, const struct prg_value *values) {
+  if (r->nrows == 0) return;
+  const struct prg_value *first = values + (r->nrows - 1) * r->desc->ncols;
+  if (first->type == PRG_INT) set_id(r, first->u.i);
+}
+
+void my_result_count(struct my_result *r, const char *sql, MYSQL *my) {
+  static const char *const counted[] = {"INSERT", "UPDATE", "DELETE", "REPLACE",
+                                        "LOAD",   "WITH",   NULL};
+  static const char *const inserts[] = {"INSERT", "REPLACE", NULL};
+  my_result_tag(&r->base, sql);
+  bool rows = r->base.desc != NULL, insert = is_one_of(r->base.tag, inserts);
+  if (rows)
+    r->base.affected = (int64_t)r->base.nrows;
+  else if (is_one_of(r->base.tag, counted))
+    r->base.affected = (int64_t)mysql_affected_rows(my);
+  if (insert && rows)
+    returned_id(&r->base, r->values);
+  else if (insert && mysql_insert_id(my) != 0)
+    set_id(&r->base, (int64_t)mysql_insert_id(my));
+}
+
+/* ---- plans ---------------------------------------------------------------- */
+
+void my_plan_fini(struct my_plan *p) {
+  prg_desc_unref(p->desc);
+  prg_free(p->cols);
+  prg_free(p->binds);
+  memset(p, 0, sizeof *p);
+}
+
+/* What a definition says of a column where the database's own types say less. */
+static enum my_class defined_class(const struct prg_stmt *stmt,
+                                   const char *name, enum my_class cl) {
+  if (stmt->types == NULL) return cl;
+  for (const char *p = stmt->types; p < stmt->types + stmt->ntypes;) {
+    const char *type = p + strlen(p) + 1;
+    if (strcmp(p, name) == 0) {
+      if (strncmp(type, "json", 4) == 0 && cl == MY_C_TEXT) return MY_C_JSON;
+      if (strcmp(type, "timestamptz") == 0 && cl == MY_C_STAMP)
+        return MY_C_STAMP_TZ;
+      return cl;
+    }
+    p = type + strlen(type) + 1;
+  }
+  return cl;
+}
+
+static enum my_class class_of(const struct my_fields *f, unsigned i,
+                              const char **type) {
+  const MYSQL_FIELD *prepared = f->prepared == NULL ? NULL : &f->prepared[i];
+  enum my_class cl = my_class_of(&f->now[i], prepared, type);
+  return defined_class(f->stmt, f->now[i].name, cl);
+}
+
+static bool is_same(const struct my_plan *p, const struct my_fields *f) {
+  if (p->ncols != f->n || p->desc == NULL) return false;
+  for (unsigned i = 0; i < f->n; i++) {
+    const struct prg_column *col = &p->desc->cols[i];
+    const MYSQL_FIELD *now = &f->now[i];
+    const char *type;
+    if (class_of(f, i, &type) != p->cols[i].cl ||
+        strcmp(type, col->type) != 0 || now->name_length != col->name.n ||
+        memcmp(now->name, col->name.p, col->name.n) != 0)
+      return false;
+  }
+  return true;
+}
+
+static int describe(struct my_plan *p, const struct my_fields *f) {
+  size_t room = 0;
+  char *names;
+  for (unsigned i = 0; i < f->n; i++) room += f->now[i].name_length + 1;
+  p->desc = prg_desc_new(f->n, room, &names);
+  if (p->desc == NULL) return PRG_ERR;
+  for (unsigned i = 0; i < f->n; i++) {
+    struct prg_column *col = &p->desc->cols[i];
+    size_t n = f->now[i].name_length;
+    memcpy(names, f->now[i].name, n);
+    names[n] = '\0';
+    col->name.p = names;
+    col->name.n = n;
+    names += n + 1;
+    p->cols[i].cl = class_of(f, i, &col->type);
+    my_bind_cell(p->cols[i].cl, &p->cols[i].cell, &p->binds[i]);
+  }
+  return PRG_OK;
+}
+
+int my_plan_update(struct my_plan *p, const struct my_fields *f) {
+  if (is_same(p, f)) return PRG_OK;
+  my_plan_fini(p);
+  if (f->n == 0) return PRG_OK;
+  p->cols = prg_calloc(f->n, sizeof *p->cols);
+  p->binds = prg_calloc(f->n, sizeof *p->binds);
+  p->ncols = f->n;
+  if (p->cols != NULL && p->binds != NULL && describe(p, f) == PRG_OK)
+    return PRG_OK;
+  my_plan_fini(p);
+  return PRG_ERR;
+}
