@@ -17,8 +17,9 @@ one machine in alternating rounds by `bench/run --write`, which wrote this page.
 [Performance](../internals/performance.md) says what the numbers mean and what is being done
 about them.
 
-- C is the limit: a program over libpq or sqlite3 that does only what has to be done, with
-  prepared statements and binary values, and one statement of a connection in flight.
+- C is the limit: a program over libpq, sqlite3 or libmariadb that does only what has to be
+  done, with prepared statements and binary values, and one statement of a connection in
+  flight.
 - All programs check that they have read or written the same rows as C.
 - "of C" is throughput in percent of C's, "of peer" how often as fast as the fastest of the
   other clients; both are compared within a round, and these are the medians of the rounds.

@@ -5,8 +5,8 @@
 python=/usr/bin/python3 # Debian's: that is where its packages are
 peers_debian=(python3-asyncpg python3-uvloop python3-psycopg python3-psycopg-pool
   python3-aiosqlite lua-sql-postgres lua-sql-sqlite3 lua-dbi-postgresql
-  lua-dbi-sqlite3)
-peers_npm=(postgres pg better-sqlite3)
+  lua-dbi-sqlite3 python3-pymysql python3-aiomysql lua-sql-mysql lua-dbi-mysql)
+peers_npm=(postgres pg better-sqlite3 mysql2)
 
 has_python() { "$python" -c "import $1" 2>/dev/null; }
 has_lua() { lua5.4 -e "require '$1'" 2>/dev/null; }
@@ -39,8 +39,9 @@ missing_line() { # NAME HOW-TO-INSTALL COMMAND…: nothing when the command succ
   printf 'bench: %s is not installed, it is not compared (%s)\n' "$1" "$2" >&2
 }
 
-peer() { # NAME MISSING POSTGRES SQLITE
-  printf '    ["%s"] = { %scommand = { postgres = "%s", sqlite = "%s" } },\n' "$@"
+peer() { # NAME MISSING POSTGRES SQLITE MYSQL
+  printf '    ["%s"] = { %scommand = { postgres = "%s", sqlite = "%s", mysql = "%s" } },\n' \
+    "$1" "$2" "$3" "${4-}" "${5-}"
 }
 
 list_peers() {
@@ -68,11 +69,20 @@ list_peers() {
     "$node bench/side_pg.mjs" ''
   peer better-sqlite3 "$(missing_line better-sqlite3 "$npm" has_better_sqlite3)" '' \
     "$node bench/side_better_sqlite3.mjs"
-  peer LuaSQL "$(missing_line LuaSQL 'apt-get install lua-sql-postgres lua-sql-sqlite3' \
-    has_luasql)" "$lua bench/side_luasql.lua" "$lua bench/side_luasql.lua"
+  peer LuaSQL "$(missing_line LuaSQL \
+    'apt-get install lua-sql-postgres lua-sql-sqlite3 lua-sql-mysql' has_luasql)" \
+    "$lua bench/side_luasql.lua" "$lua bench/side_luasql.lua" \
+    "$lua bench/side_mysql_blocking.lua luasql"
   peer LuaDBI "$(missing_line LuaDBI \
-    'apt-get install lua-dbi-postgresql lua-dbi-sqlite3' has_luadbi)" \
-    "$lua bench/side_luadbi.lua" "$lua bench/side_luadbi.lua"
+    'apt-get install lua-dbi-postgresql lua-dbi-sqlite3 lua-dbi-mysql' has_luadbi)" \
+    "$lua bench/side_luadbi.lua" "$lua bench/side_luadbi.lua" \
+    "MYSQL_UNIX_PORT='${PERIGEE_TEST_MYSOCKET-}' $lua bench/side_mysql_blocking.lua luadbi"
+  peer PyMySQL "$(missing_line PyMySQL 'apt-get install python3-pymysql' \
+    has_python pymysql)" '' '' "$py bench/side_pymysql.py"
+  peer aiomysql "$(missing_line aiomysql 'apt-get install python3-aiomysql' \
+    has_python aiomysql)" '' '' "$py bench/side_aiomysql.py"
+  peer mysql2 "$(missing_line mysql2 "$npm" has_npm mysql2)" '' '' \
+    "$node bench/side_mysql2.mjs"
   printf '  },\n'
 }
 
@@ -80,8 +90,10 @@ has_better_sqlite3() {
   has_npm better-sqlite3 && [[ -n $(find "$peers/node_modules/better-sqlite3/build" \
     -name better_sqlite3.node 2>/dev/null) ]]
 }
-has_luasql() { has_lua luasql.postgres && has_lua luasql.sqlite3; }
-has_luadbi() { has_lua dbd.postgresql && has_lua dbd.sqlite3; }
+has_luasql() {
+  has_lua luasql.postgres && has_lua luasql.sqlite3 && has_lua luasql.mysql
+}
+has_luadbi() { has_lua dbd.postgresql && has_lua dbd.sqlite3 && has_lua dbd.mysql; }
 
 # ---- facts -------------------------------------------------------------------
 
@@ -112,6 +124,12 @@ list_facts() {
     sed 's/[^0-9]*\([0-9.]*\).*/\1/'), fsync off, shared_buffers 256 MB, jit off"
   fact libpq "$(pkg-config --modversion libpq)"
   fact SQLite "$(pkg-config --modversion sqlite3)"
+  if [[ -n ${PERIGEE_TEST_MYSQL-} ]]; then
+    fact MariaDB "$(sql_mysql -N -e 'SELECT version()'), nothing flushed at a commit, $(
+      )innodb_buffer_pool_size 256 MB"
+  fi
+  fact libmariadb "$(pkg-config --modversion libmariadb 2>/dev/null ||
+    printf 'not installed')"
   fact 'Lua 5.4' "$(first_of lua5.4 -v | cut -d ' ' -f 2)"
   fact LuaJIT "$(first_of luajit -v | cut -d ' ' -f 2)"
   fact 'C compiler' "$(first_of cc --version)"
@@ -125,6 +143,9 @@ list_facts() {
   fact postgres.js "$(npm_version postgres)"
   fact node-postgres "$(npm_version pg)"
   fact better-sqlite3 "$(npm_version better-sqlite3), with the SQLite that it contains"
+  fact PyMySQL "$(debian_version python3-pymysql)"
+  fact aiomysql "$(debian_version python3-aiomysql)"
+  fact mysql2 "$(npm_version mysql2)"
   fact LuaSQL "$(debian_version lua-sql-postgres), on Lua 5.4"
   fact LuaDBI "$(debian_version lua-dbi-postgresql), on Lua 5.4"
 }

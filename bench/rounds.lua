@@ -4,7 +4,8 @@
 --   rounds.lua SETTINGS, where SETTINGS is a Lua file that returns a table:
 --     rounds, scale, seconds, rows, only, json, pin, write, luas (names)
 --     env[lua]: what a shell needs before a Lua program
---     postgres, postgres_tcp, postgres_tls, sqlite: URLs;  file: SQLite's file
+--     postgres, postgres_tcp, postgres_tls, sqlite, mysql (none: it is left out): URLs
+--     file: SQLite's file
 --     limits: folder of the C programs
 --     peers[name]: { command[driver], missing }: how it is called, or what is missing
 --     facts: a file of lines "what TAB value"
@@ -24,8 +25,8 @@ end
 
 -- What a program is called with: its place, its name for the work, how much.
 local function arguments(w, driver, is_url)
-  local target = is_url and settings[driver] or settings.file
-  if driver == "postgres" then target = settings.postgres end
+  local target = settings[driver]
+  if driver == "sqlite" and not is_url then target = settings.file end
   if w.server then target = settings["postgres_" .. w.server] end
   local name = w.script_name or w.name
   if w.side then
@@ -46,7 +47,7 @@ local function add_limits(list, w, driver)
     local words = arguments(w, driver, false)
     words[2] = limit
     local name = "C " .. limit
-    if w.side then name = i == 1 and "C" or "C, by COPY" end
+    if w.side then name = i == 1 and "C" or "C, " .. w.second end
     list[#list + 1] = { role = "limit", name = name, limit = limit,
       command = command_of(quote(("%s/%s_%s"):format(settings.limits,
         w.family or "limit", driver)), words) }
@@ -172,6 +173,7 @@ end
 local function matches(word, w, driver)
   if w.named then return word == w.name or word == w.group end
   return word == "" or word == driver or word == w.name or word == driver .. "/" .. w.name
+    or word == (w.name:gsub("%-", "/", 1))
     or word == "side" and w.side or word == (w.group or ""):lower()
 end
 
@@ -193,10 +195,13 @@ local function measure(w, driver)
 end
 
 local all = {}
-for _, driver in ipairs { "postgres", "sqlite" } do
+local function is_for(w, driver)
+  return w.drivers[1] == driver or w.drivers[2] == driver
+end
+
+for _, driver in ipairs { "postgres", "sqlite", "mysql" } do
   for _, w in ipairs(WORKLOADS) do
-    local is_there = w.drivers[1] == driver or w.drivers[2] == driver
-    if is_there and is_wanted(w, driver) then
+    if settings[driver] and is_for(w, driver) and is_wanted(w, driver) then
       local summaries = measure(w, driver)
       if settings.json then report.json(io.stdout, summaries)
       else report.text(w, driver, summaries) end

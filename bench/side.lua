@@ -1,4 +1,4 @@
--- B1 to B10, and the workloads of the same kind on SQLite, through `perigee`.
+-- B1 to B10, and the workloads of the same kind on SQLite and MySQL, through `perigee`.
 --
 --   side.lua URL WORKLOAD SECONDS ROWS [SHAPE]
 --
@@ -201,6 +201,40 @@ local function insert(_, random)
   return 1000
 end
 
+-- ---- MySQL -----------------------------------------------------------------
+
+local function weigh_mixed(weight, row)
+  return (weight + row.id + row.big + math.floor(row.ratio * 8) + #row.name
+    + tonumber(row.at:sub(21, 26)) + #(row.note or "")) % measure.MODULUS
+end
+
+local function read(_, random, weigh)
+  local first, weight = random() % measure.READ_RANGE + 1, 0
+  local rows = db:query(
+    "SELECT id, big, ratio, name, at, note FROM mixed WHERE id BETWEEN ? AND ?", first,
+    first + measure.READ_ROWS - 1)
+  for i = 1, weigh and #rows or 0 do weight = weigh_mixed(weight, rows[i]) end
+  return #rows, math.floor(weight)
+end
+
+local fresh, few
+
+local function make_items()
+  local list, short = {}, {}
+  for i = 1, 100000 do
+    list[i] = { grp = i % measure.ITEM_GROUPS, score = i / 8, name = "item number " .. i }
+    if i <= 10000 then short[i] = list[i] end
+  end
+  records, few, fresh = list, short, db:table "fresh"
+end
+
+local function insert_items(_, _, weigh)
+  local list = weigh and few or records
+  db:execute "TRUNCATE fresh"
+  fresh:insert_many(list, { returning = false })
+  return #list
+end
+
 -- ---- all of them -----------------------------------------------------------
 
 local function many(n) return { workers = n, max_size = n, warm = 2 } end
@@ -250,6 +284,14 @@ local WORKLOADS = {
   ["sqlite-insert"] = with(one(insert, 2), {
     fill = function() db:execute "DELETE FROM fresh" end,
     check = function() return db:value(measure.CHECK_FRESH) end }),
+  ["mysql-lookup"] = one(lookup, 512),
+  ["mysql-read"] = one(read, 8),
+  ["mysql-scan"] = one(stream(SCAN), 1),
+  ["mysql-insert"] = with(one(insert_items, 1), { fill = make_items,
+    check = function()
+      return db:value((measure.CHECK_FRESH:gsub("bigint", "SIGNED")))
+    end }),
+  ["mysql-pool"] = { lookup, workers = 64, max_size = 8, warm = 20 },
 }
 
 perigee.run(function()

@@ -1,8 +1,9 @@
 -- What bench/run measures: a list of workloads.
 --
--- name, title, script: the Lua program.  drivers: on what ("postgres", "sqlite").
+-- name, title, script: the Lua program.  drivers: on what ("postgres", "sqlite", "mysql").
 -- limits: workloads of the C program, the first is the limit; by driver where they
---   differ.  family: the C program is FAMILY_DRIVER.
+--   differ.  second: how the C program of the second one differs.
+--   family: the C program is FAMILY_DRIVER.
 -- check: which limit's checksum the others have to get too ("all": every one's);
 --   without it all have the weight of their own kind.
 -- peers: names by driver, or a list.  count: the amount of work by driver, for a run
@@ -60,9 +61,10 @@ side("b5-copy", "B5", "COPY of 10,000 rows", { cannot = WITHOUT.copy })
 side("b5-copy-10", "B5", "COPY of 10,000 rows, 10 connections",
   { cannot = WITHOUT.copy })
 side("b5-insert", "B5", "insert of 1,000 rows",
-  { limits = { "b5-insert", "b5-insert-copy" } })
+  { limits = { "b5-insert", "b5-insert-copy" }, second = "by COPY" })
 side("b5-insert-10", "B5", "insert of 1,000 rows, 10 connections",
-  { limits = { "b5-insert-10", "b5-insert-10-copy" }, cannot = WITHOUT.many })
+  { limits = { "b5-insert-10", "b5-insert-10-copy" }, second = "by COPY",
+    cannot = WITHOUT.many })
 side("b6", "B6", "look-up, 64 workers, pool of 4", { cannot = WITHOUT.pool })
 side("b7", "B7", "transaction, 16 workers, pool of 8", { cannot = WITHOUT.pool })
 side("b8", "B8", "page of 25 rows, 32 workers, pool of 4", { cannot = WITHOUT.pool })
@@ -80,6 +82,22 @@ end
 side_sqlite("sqlite-lookup", "look-up")
 side_sqlite("sqlite-scan", "scan of 1,000,000 rows", true)
 side_sqlite("sqlite-insert", "transaction of 1,000 inserts")
+
+local MYSQL_PEERS = { "PyMySQL", "aiomysql", "mysql2", "LuaSQL", "LuaDBI" }
+
+local function side_mysql(name, title, fields)
+  local all = { drivers = { "mysql" }, peers = MYSQL_PEERS }
+  for k, v in pairs(fields or {}) do all[k] = v end
+  side(name, "MySQL", title, all)
+end
+side_mysql("mysql-lookup", "look-up",
+  { limits = { "mysql-lookup", "mysql-lookup-blocking" }, second = "blocking" })
+side_mysql("mysql-read", "1,000 rows of 6 columns",
+  { cannot = { LuaDBI = "loses fractions of seconds" } })
+side_mysql("mysql-scan", "stream of 1,000,000 rows", { rows = true })
+side_mysql("mysql-insert", "insert_many of 100,000 rows")
+side_mysql("mysql-pool", "look-up, 64 workers, pool of 8", { cannot = {
+  PyMySQL = NO_POOL, LuaSQL = NO_POOL, LuaDBI = NO_POOL } })
 
 -- ---- against C alone -------------------------------------------------------
 
