@@ -8,7 +8,7 @@ source = {
 }
 
 description = {
-  summary = "PostgreSQL and SQLite as yielding Lua functions",
+  summary = "PostgreSQL, SQLite and MySQL as yielding Lua functions",
   detailed = [=[
 Queries, verbs on tables, keyset pages, transactions, a connection pool,
 streaming, table definitions and migrations; the same in a plain script, in the
@@ -16,11 +16,11 @@ tasks of its own loop, in OpenResty, cqueues, luv and copas. The values are exac
 every wait has a deadline, unknown options are errors.
 
 This rock has the Lua module, the driver for SQLite and, for Lua 5.4, the program
-"perigee". Other databases are rocks of their own: perigee-postgres.]=],
+"perigee". Other databases are rocks of their own: perigee-postgres, perigee-mysql.]=],
   homepage = "https://github.com/perigee-lua/perigee",
   issues_url = "https://github.com/perigee-lua/perigee/issues",
   license = "MIT",
-  labels = { "database", "sqlite", "postgresql", "sql", "async", "openresty" },
+  labels = { "database", "sqlite", "postgresql", "mysql", "sql", "async", "openresty" },
 }
 
 -- What it needs of epoll and of the dynamic linker is Linux's.

@@ -11,9 +11,12 @@ local util = require "perigee.util"
 local usage = util.usage
 local crud = core.crud
 local run_step = wait.leaf(crud.bulk_run)
+local fetch_step = wait.leaf(crud.bulk_fetch)
 local probe_step = wait.leaf(crud.bulk_probe)
+local read_value = wait.leaf(core.verbs.value)
 
-local CREATED = "perigee:created" -- a column that tells of an upsert
+-- Columns that tell of an upsert.
+local CREATED, MARK = "perigee:created", "perigee:mark"
 
 local M = {}
 
@@ -67,14 +70,20 @@ local DELETE = { timeout = "call" }
 -- newer knowledge of the table meanwhile, and the plan is made for this one.
 local function new_job(x, h, mode, list, opts)
   local own, call = read_options(opts[1], opts[2])
+  local entry = h[8]
   own.whole = opts.whole
   -- Can RETURNING tell what an upsert has inserted?
-  own.created = mode == "upsert" and h[8].one_statement
+  own.created = mode == "upsert" and entry.one_statement
+  local rows_wanted = own.whole or own.returning ~= false
   local job = {
     x = x, h = { h[1], h[2], h[3], h[4] }, name = h.name,
-    own = own, call = call,
-    rows_wanted = own.whole or own.returning ~= false, tells = own.created,
+    own = own, call = call, rows_wanted = rows_wanted, tells = own.created,
+    marks = own.created and entry.steps and not entry.apart,
+    apart = rows_wanted and entry.apart,
+    auto = entry.auto, increment = entry.increment,
   }
+  -- Which key a record ran into is said with its row.
+  if job.marks and not rows_wanted and entry.pk then own.returning = { entry.pk[1] } end
   job.plan, job.n, job.steps = crud.bulk_plan(x, job.h, mode, list, own)
   return job
 end
@@ -155,7 +164,8 @@ local function like(rows, into, tells)
   if from.columns then
     meta.columns = {}
     for _, name in ipairs(from.columns) do
-      if name ~= CREATED or not tells then meta.columns[#meta.columns + 1] = name end
+      local ours = tells and (name == CREATED or name == MARK)
+      if not ours then meta.columns[#meta.columns + 1] = name end
     end
   end
   return setmetatable(into, meta)
@@ -174,12 +184,32 @@ local function append(job, i, rows, out, created)
   end
 end
 
+-- Inserts and then reads the rows again, by their keys. Those that the database makes for
+-- one statement follow each other.
+local function insert_apart(job, i)
+  local first = run_step(job.x, job.h, job.plan, i, job.call).last_id
+  local n, increment = crud.bulk_step(job.plan, i), 1
+  if n > 1 and first and job.increment then
+    increment = read_value(job.x, job.increment)
+  end
+  local rows = fetch_step(job.x, job.h, job.plan, i, job.call, job.auto, first, increment)
+  if #rows ~= n then
+    error(core.new_error("unsupported", ("%s: of %d rows that were inserted %d are found by "
+      .. "their keys: does a trigger change them? (returning = false does not look)"):format(
+        job.name, n, #rows), { table = job.name }), 0)
+  end
+  return rows
+end
+
+local REFUSED = {} -- a record ran into a row that is not written
+
 -- The rows of all steps in the order of the records. `created`: a list to be
 -- filled in, or nil.
 local function run_rows(job, created)
   local parts, out, put = {}, {}, crud.bulk_place
   for i = 1, job.steps do
-    local rows = run_step(job.x, job.h, job.plan, i, job.call)
+    local rows = job.apart and insert_apart(job, i)
+      or run_step(job.x, job.h, job.plan, i, job.call)
     if #rows ~= crud.bulk_step(job.plan, i) then
       if created and job.h[3] then raise_foreign(job) end
       put = nil
@@ -189,7 +219,7 @@ local function run_rows(job, created)
   if job.steps == 1 and not created then return parts[1] end
   for i = 1, job.steps do
     if put then
-      put(job.plan, i, parts[i], out, created)
+      if put(job.plan, i, parts[i], out, created) then error(REFUSED, 0) end
     else
       append(job, i, parts[i], out, created)
     end
@@ -219,7 +249,7 @@ function M.insert_many(x, h, list, opts, whole)
     job.owned, job.steps = true, #job.groups
     return run(job, true, run_copy)
   end
-  return run(job, true, job.rows_wanted and run_rows or run_count)
+  return run(job, not job.apart, job.rows_wanted and run_rows or run_count)
 end
 
 local function upsert_rows(job)
@@ -231,6 +261,16 @@ local function upsert_rows(job)
     end
   end
   return run_rows(job, created), created
+end
+
+local function upsert_marked(job)
+  local ok, rows, created = pcall(run, job, false, upsert_rows)
+  if not ok then
+    if rows == REFUSED then return nil end
+    error(rows, 0)
+  end
+  if not job.rows_wanted then return #rows end
+  return rows, created
 end
 
 local function upsert_count(job)
@@ -247,8 +287,11 @@ end
 -- @tparam[opt] boolean whole all columns are returned, whatever `returning` says
 -- @treturn {table,...} the rows as stored, in the order of the list
 -- @treturn {boolean,...} for each whether it was inserted
+-- Gives nil, and has written nothing, where a statement says no more of a conflict than
+-- that it was with another key, or with a row out of reach.
 function M.upsert_many(x, h, list, opts, whole)
   local job = new_job(x, h, "upsert", list, { opts, UPSERT, whole = whole })
+  if job.marks and job.n > 0 then return upsert_marked(job) end
   if not job.rows_wanted then
     if job.n == 0 then return 0 end
     return run(job, not h[3], upsert_count)

@@ -74,15 +74,26 @@ local function primary_names(spec)
   return names
 end
 
+-- The column that the database counts, or nil.
+local function auto_name(spec)
+  for _, c in ipairs(spec.columns) do
+    if c.auto then return c.name end
+  end
+end
+
 local function new_entry(x, spec, at, ddl)
-  local by_name = {}
+  local by_name, features = {}, core.driver(x).features
   for _, c in ipairs(spec.columns) do by_name[c.name] = c end
   return {
     info = core.table_info(handle_of(x), spec), schema = spec.schema, name = spec.name,
     columns = spec.columns, by_name = by_name, keys = spec.keys,
     pk = primary_names(spec), is_view = spec.is_view, is_partition = spec.is_partition,
     one_statement = spec.one_statement and not by_name["perigee:created"],
-    copies = spec.copies, strict = spec.strict, at = at, ddl = ddl,
+    -- what stepwise.lua is for: conflicts with one key, and rows read by another statement
+    steps = features.steps, apart = not features.returning,
+    auto = auto_name(spec), increment = spec.increment,
+    copies = spec.copies, refine = spec.strict and defined.columns or spec.refine, at = at,
+    ddl = ddl,
   }
 end
 
@@ -93,13 +104,13 @@ local function enter(x, catalog, schema, spec, ddl)
   return entry
 end
 
--- The entry of a STRICT table as its definition has it.
+-- The entry of a table of which the database says less than its definition.
 local function define(x, catalog, base, definition)
   local entry = catalog.defined[definition]
   if entry and entry.base == base then return entry end
   local spec = {}
   for k, v in pairs(base) do spec[k] = v end
-  spec.columns = defined.columns(base.columns, definition)
+  spec.columns = base.refine(base.columns, definition)
   entry = new_entry(x, spec, base.at, base.ddl)
   entry.base = base
   catalog.defined[definition] = entry
@@ -157,7 +168,7 @@ function M.get(x, catalog, schema, name, definition)
   if not entry or entry.ddl ~= catalog.env.ddl then
     entry = M.read(x, schema, name) or raise_undefined(x, schema, name)
   end
-  if definition and entry.strict then return define(x, catalog, entry, definition) end
+  if definition and entry.refine then return define(x, catalog, entry, definition) end
   return entry
 end
 

@@ -44,6 +44,10 @@ Cursor.__index = Cursor
 Cursor.__name = "perigee.cursor"
 
 function Cursor:next()
+  if self.is_cut then
+    error(core.new_error("closed", "this iterator has ended with the block or task in which "
+      .. "it was made, and not all rows were read"), 0)
+  end
   if self.closed then return nil end
   local row = self.rows and self.rows[self.at]
   if row == nil then
@@ -73,6 +77,12 @@ function Cursor:close()
   if i.open and i.tx ~= "failed" and not i.broken and core.can_wait() then
     pcall(internal, self.x, "CLOSE " .. self.name)
   end
+end
+
+-- Its block has ended.
+function Cursor:cut()
+  self.is_cut = not self.closed
+  self:close()
 end
 
 local function open_cursor(x, hold, sql, ...)

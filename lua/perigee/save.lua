@@ -165,10 +165,21 @@ local function upsert_each(x, h, list, opts, whole)
   return format.list(rows, columns_of(x, h, o)), created
 end
 
+-- In statements of many rows, which say of each what it ran into: when that is not to be
+-- written, one by one again, for its error.
+local function upsert_marked(x, h, list, opts, whole)
+  local rows, created = bulk.upsert_many(x, h, list, opts, whole)
+  if rows == nil then return upsert_each(x, h, list, opts, whole) end
+  if created == nil then return rows end
+  return rows, created
+end
+
 local function upsert_list(x, h, list, opts, whole)
-  local entry, features = tables.entry(x, h), core.driver(x).features
-  local fn = bulk.upsert_many
-  if features.row_locks and (features.steps or not entry.one_statement) then
+  local entry, fn = tables.entry(x, h), bulk.upsert_many
+  if entry.steps then
+    local each = entry.apart or not entry.one_statement or entry.by_name["perigee:mark"]
+    fn = each and upsert_each or upsert_marked
+  elseif not entry.one_statement and core.driver(x).features.row_locks then
     fn = upsert_each
   end
   return call_all(fn, x, h, list, opts, whole)

@@ -334,8 +334,11 @@ function M.refuse(...)
   error(err, 0)
 end
 
---- By leaf: `fn(refusal, x, h, …)` is called where the database has no statement for it
--- (stepwise.lua).
+--- By leaf: `fn(x, h, …)` is called instead of it where the database needs several
+-- statements for what it promises (stepwise.lua).
+M.stepwise = {}
+
+--- By leaf: `fn(refusal, x, h, …)` is called when it was refused as `unsupported`.
 M.fallbacks = {}
 
 --- A state without the class of its rows.
@@ -350,10 +353,11 @@ end
 -- by knowledge that is not current.
 function M.call(leaf, x, h, a, b, c, d)
   local entry = h[8]
-  if not entry or entry.ddl ~= h[7].env.ddl then M.load(x, h) end
-  local ok, result = pcall(leaf, x, h, a, b, c, d)
+  if not entry or entry.ddl ~= h[7].env.ddl then entry = M.load(x, h) end
+  local fn = entry.steps and M.stepwise[leaf] or leaf
+  local ok, result = pcall(fn, x, h, a, b, c, d)
   if ok then return result end
-  if is_outdated(x, h, result) then return leaf(x, h, a, b, c, d) end
+  if is_outdated(x, h, result) then return fn(x, h, a, b, c, d) end
   local fallback = M.fallbacks[leaf]
   if fallback and type(result) == "table" and result.kind == "unsupported" then
     return fallback(result, x, h, a, b, c, d)

@@ -110,7 +110,7 @@ end
 
 local function close_streams(e)
   if not e.streams then return end
-  for s in pairs(e.streams) do s:close() end
+  for s in pairs(e.streams) do (s.cut or s.close)(s) end
   e.streams = nil
 end
 
@@ -174,9 +174,8 @@ local function run_hooks(tx, e)
 end
 
 -- The error that made the transaction fail, which the server's refusal of any
--- other statement brings along; nil when it has not failed.
+-- other statement brings along.
 local function first_error(tx)
-  if state(tx) ~= "failed" then return nil end
   local ok, err = pcall(control, tx, "SELECT 1", false)
   return not ok and type(err) == "table" and err.cause or nil
 end
@@ -184,7 +183,7 @@ end
 local function commit(tx)
   local e = env(tx)
   if e.streams then close_streams(e) end
-  local cause = not e.savepoint and first_error(tx) or nil
+  local cause = not e.savepoint and state(tx) == "failed" and first_error(tx) or nil
   local sql = e.savepoint and "RELEASE SAVEPOINT " .. e.savepoint or "COMMIT"
   local ok, tag = pcall(control, tx, sql, true)
   if ok and not e.savepoint and tag == "ROLLBACK" then
@@ -202,9 +201,8 @@ end
 
 -- ---- the start of a block --------------------------------------------------
 
--- BEGIN, or what the options make of it.
-local function begin_of(x, o)
-  local e = env(is_db(x) and x or env(x)[1])
+-- BEGIN, or what the options make of it. `e` is the handle's.
+local function begin_of(x, e, o)
   if e.piping then M.refuse_in_pipeline(handle_of(x), "transaction") end
   if o ~= NONE or not e.begin then
     local sql = begin_sql(x, o.isolation, o.readonly, o.deferrable)
@@ -227,7 +225,7 @@ local function start_inside(tx, e, o, begin)
 end
 
 local function open_block(x, o)
-  local begin = begin_of(x, o)
+  local begin = begin_of(x, env(handle_of(x)), o)
   local tx = block(x)
   local e = env(tx)
   e.outer = e[2]
@@ -253,7 +251,7 @@ end
 
 -- Begins a transaction on a connection of its own.
 local function open_transaction(db, o)
-  local begin = begin_of(db, o) -- first of all: is everything allowed?
+  local begin = begin_of(db, env(db), o) -- first of all: is everything allowed?
   local seconds = o.acquire_timeout
   local tx = acquire(db, o.readonly and "read" or "write", seconds, true)
   local e = env(tx)
@@ -372,7 +370,7 @@ end
 -- @return the results of fn
 function M.transaction(x, fn, options)
   need_function(fn, "transaction")
-  local o = check_options(options)
+  local o = options == nil and NONE or check_options(options)
   local target = M.target(x)
   local db, start, at = x, open_transaction, x
   if target then

@@ -321,11 +321,12 @@ static void test_lock(void) {
   EACH(do_select, SELECT(.lock = PRG_LOCK_SHARE),
        "SELECT * FROM \"t\" FOR SHARE",
        "unsupported: sqlite has no locks on rows: FOR SHARE",
-       "SELECT * FROM `t` FOR SHARE");
+       "SELECT * FROM `t` /*!80001 FOR SHARE *//*M! LOCK IN SHARE MODE */");
   EACH(do_select, SELECT(.lock = PRG_LOCK_SHARE_NOWAIT),
        "SELECT * FROM \"t\" FOR SHARE NOWAIT",
        "unsupported: sqlite has no locks on rows: FOR SHARE NOWAIT",
-       "SELECT * FROM `t` FOR SHARE NOWAIT");
+       "SELECT * FROM `t` /*!80001 FOR SHARE *//*M! LOCK IN SHARE MODE */ "
+       "NOWAIT");
 }
 
 static void do_count(struct prg_emit *e, const void *what) {

@@ -286,8 +286,8 @@ static void test_error(const struct error_case *c) {
 /* ---- what kind of statement it is --------------------------------------- */
 
 /* Flags by letter: Read conTrol Session touCH coPy Multi Empty cUrsor
-** utiLity Values; K is `locking`. */
-static const char letters[] = "RTSHPMEULV";
+** utiLity Values cOmmits; K is `locking`. */
+static const char letters[] = "RTSHPMEULVO";
 
 struct flag_case {
   const struct prg_dialect *d;
@@ -377,7 +377,14 @@ static const struct flag_case flags[] = {
     {PG, "discard all", "SL", "DISCARD"},
     {PG, "load 'x'", "SL", "LOAD"},
     {PG, "lock table t", "L", "LOCK"},
-    {MY, "lock tables t read", "SL", "LOCK"},
+    {MY, "lock tables t read", "SLO", "LOCK"},
+    {MY, "create table t (a int)", "LO", "CREATE"},
+    {MY, "create or replace view v as select 1", "LO", "CREATE"},
+    {MY, "create temporary table t (a int)", "SL", "CREATE"},
+    {MY, "/* a */ alter table t add b int", "LO", "ALTER"},
+    {MY, "drop temporary table t", "L", "DROP"},
+    {MY, "select 1; drop table t", "MLO", "SELECT"},
+    {MY, "drop prepare p", "SL", "DROP"},
     {MY, "use x", "SL", "USE"},
     {PG, "do $$ begin perform set_config('a', 'b', false); end $$", "HL", "DO"},
     {PG, "create table t (a int)", "L", "CREATE"},
@@ -447,7 +454,7 @@ static const struct flag_case flags[] = {
     {MY,
      "create procedure p() begin if a then select 1; end if; while a do "
      "set b = 1; end while; case a when 1 then select 1; end case; end",
-     "L", "CREATE"},
+     "LO", "CREATE"},
     {MY, "/*!40101 set names utf8 */;", "SL", "SET"},
     {PG, "123 abc", "L", ""},
     {PG, "averyveryverylongkeywordindeed", "L", "AVERYVERYVERYLONGKEYWOR"},

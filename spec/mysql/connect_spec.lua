@@ -180,6 +180,30 @@ helper.for_each_db(function(_, open)
       other:execute "alter table t drop column d, drop column c"
       assert.same({ a = "1" }, look())
     end)
+
+    it("that write follow them, too, one at a time and many", function()
+      local db = open { max_size = 1 }
+      local one, few = "insert into c (id) values (?) returning *", {}
+      for i = 1, 20 do few[i] = { id = i } end
+      local function names_of(rows) return table.concat(rows.columns, " ") end
+      local tables = {
+        { "v text", "id v", "[1]" }, { "w int, v text", "id w v", "[1]" },
+        { "v json", "id v", { 1 } }, { "v text", "id v", "[1]" },
+      }
+      for _ = 1, 2 do -- again, with what is known
+        for _, case in ipairs(tables) do
+          db:script("drop table if exists c; create table c (id int primary key, "
+            .. case[1] .. ")")
+          assert.equal(case[2], names_of(db:query(one, 100)))
+          assert.equal(case[2], names_of(db:query(one, 101)))
+          assert.equal(case[2], names_of(db:insert_many("c", few)))
+          db:execute "update c set v = '[1]'"
+          for _ = 1, 2 do
+            assert.same(case[3], db:first("select * from c where id = ?", 1).v)
+          end
+        end
+      end
+    end)
   end)
 
   it("a statement is of the database in use, also when it was prepared in another", function()
@@ -214,5 +238,11 @@ helper.for_each_db(function(_, open)
     local err = check.refuses(db, "resource", db.value, db, "select ?", ("x"):rep(2 ^ 24))
     assert.matches("max_allowed_packet", err.message)
     assert.equal(2 ^ 23, db:value("select length(?)", ("x"):rep(2 ^ 23)))
+    local text = "select '" .. ("x"):rep(2 ^ 24) .. "'"
+    for _, f in ipairs { db.query, db.script } do
+      err = check.refuses(db, "resource", f, db, text)
+      assert.matches("max_allowed_packet", err.message)
+    end
+    assert.equal(1, check.created(db))
   end)
 end, { "mysql" })

@@ -97,7 +97,8 @@ bed.each_way(function(start)
     local slept, closed = kinds.slept, kinds.closed or 0
     kinds.slept, kinds.closed = nil, nil
     assert.same({}, kinds)
-    assert.is_true(closed <= killed, closed .. " of " .. killed)
+    -- a connection may have had statements of several requests
+    assert.is_true(closed > 0 and closed <= killed * 16, closed .. " of " .. killed)
     assert.equal(600, slept + closed)
     assert.equal(bed.IDLE, bed.idle(server))
   end)

@@ -214,7 +214,7 @@ helper.for_each_db(function(_, open)
     end)
   end
 
-  local limit = { timeout = 0.3 }
+  local limit = { timeout = helper.patience(0.3) } -- seen at work meanwhile
   local points = {
     query = function(o) db:query("select pg_sleep(?)", { 100 }, o) end,
     execute = function(o)

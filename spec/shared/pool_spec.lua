@@ -644,13 +644,14 @@ helper.for_each_db(function(_, open)
     db:script [[create table t (id integer primary key, n integer);
       insert into t values (1, 0)]]
     local o = { isolation = "serializable", retries = 10 }
-    local runs = 0
+    local runs, readers = 0, 0
     run(function()
       local function job()
         db:transaction(function(tx)
           runs = runs + 1
           local n = tx:value "select n from t where id = 1"
-          sleep(0.005)
+          readers = readers + 1
+          while readers < 2 do sleep(0.001) end -- two have read the same
           tx:execute("update t set n = ? where id = 1", n + 1)
         end, o)
       end
@@ -692,7 +693,10 @@ helper.for_each_db(function(_, open)
     local db = open { max_size = 5 }
     local function job() db:query "select pg_sleep(0.05)" end
     for _, mode in ipairs { "fast", "immediate" } do
-      run(function() perigee.gather(job, job, job, job, job) end)
+      run(function()
+        perigee.gather(job, job, job, job, job)
+        while db:stats().connecting > 0 do sleep(0.01) end
+      end)
       assert.is_true(db:stats().idle >= 2)
       ctl("restart", mode)
       for i = 1, 20 do assert.equal(i, db:value("select ?", i)) end

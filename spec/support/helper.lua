@@ -13,7 +13,7 @@
 --   PERIGEE_TEST_POSTGRES   URL of a database of ours (spec/support/servers.sh)
 --   PERIGEE_TEST_MYSQL      the same (spec/support/mariadb.sh)
 --   PERIGEE_TEST_PROXY      a command of the fault proxy with its arguments
---                           ("slice:1"); PostgreSQL is reached through it
+--                           ("slice:1"); PostgreSQL and MySQL are reached through it
 --   PERIGEE_GC=stress       the collector runs all the time
 --   PERIGEE_SEED            of helper.random
 --   PERIGEE_SOAK=1          soak tests in full length
@@ -241,17 +241,17 @@ function helper.tmpname()
   return path
 end
 
-local proxy -- one for the whole run
+local proxied = {} -- [socket] = the proxy in front of it, for the whole run
 
-local function postgres_url()
-  local url = env "PERIGEE_TEST_POSTGRES"
+-- The URL, through the proxy that PERIGEE_TEST_PROXY asks for.
+local function through_proxy(url, socket)
   local mode = env "PERIGEE_TEST_PROXY"
   if not mode or mode == "" then return url end
-  if not proxy then
-    proxy = require "spec.support.proxy".start(env "PERIGEE_TEST_PGSOCKET")
-    proxy:send((mode:gsub(":", " ")))
+  if not proxied[socket] then
+    proxied[socket] = require "spec.support.proxy".start(socket)
+    proxied[socket]:send((mode:gsub(":", " ")))
   end
-  return proxy:url(url)
+  return proxied[socket]:url(url)
 end
 
 -- Each spec starts with an empty schema, and without those of other specs. What a
@@ -303,7 +303,7 @@ local databases = {
     missing = not env "PERIGEE_TEST_POSTGRES"
       and "PERIGEE_TEST_POSTGRES is not set",
     url = function(spec)
-      local url = postgres_url()
+      local url = through_proxy(env "PERIGEE_TEST_POSTGRES", env "PERIGEE_TEST_PGSOCKET")
       if not spec.emptied then empty_postgres(url) end
       spec.emptied = true
       return url
@@ -313,7 +313,7 @@ local databases = {
     name = "mysql",
     missing = not env "PERIGEE_TEST_MYSQL" and "PERIGEE_TEST_MYSQL is not set",
     url = function(spec)
-      local url = env "PERIGEE_TEST_MYSQL"
+      local url = through_proxy(env "PERIGEE_TEST_MYSQL", env "PERIGEE_TEST_MYSOCKET")
       if not spec.emptied then helper.empty_mysql(url) end
       spec.emptied = true
       return url
@@ -408,19 +408,21 @@ function helper.sql(name, sql)
 end
 
 -- Scripts that make tables are in the words of most databases; on MySQL they are said in
--- its own while a spec of for_each_db runs there.
-local function translate_scripts(on)
+-- its own while a spec of for_each_db runs there: `plain_script` takes them as they are. A
+-- spec may switch that off.
+function helper.translate_scripts(on)
   local core = require "perigee.core"
   for _, name in ipairs { "db_methods", "exec_methods" } do
     local methods = core[name]
-    methods.plain_script = methods.plain_script or methods.script
+    local plain = methods.plain_script or methods.script
+    methods.plain_script = on and plain or nil
     methods.script = on and function(x, sql, ...)
       if type(sql) == "string" and sql:lower():find "create%s+table"
         and core.driver(x).dialect == "mysql" then
         sql = helper.sql("mysql", sql)
       end
-      return methods.plain_script(x, sql, ...)
-    end or methods.plain_script
+      return plain(x, sql, ...)
+    end or plain
   end
 end
 
@@ -446,10 +448,10 @@ function helper.for_each_db(define, only)
         })
         busted.before_each(function()
           spec = {}
-          if database.name == "mysql" then translate_scripts(true) end
+          if database.name == "mysql" then helper.translate_scripts(true) end
         end)
         busted.after_each(function()
-          if database.name == "mysql" then translate_scripts(false) end
+          if database.name == "mysql" then helper.translate_scripts(false) end
           helper.cleanup()
         end)
         define(database.name, open)
@@ -459,7 +461,7 @@ function helper.for_each_db(define, only)
 end
 
 busted.subscribe({ "suite", "end" }, function()
-  if proxy then proxy:stop() end
+  for _, proxy in pairs(proxied) do proxy:stop() end
   return nil, true
 end)
 

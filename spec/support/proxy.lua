@@ -74,7 +74,7 @@ function methods:url(url)
   local path, query = rest:match "^[^/?]*(/?[^?]*)%??(.*)$"
   local kept = {}
   for pair in query:gmatch "[^&]+" do
-    if not pair:match "^host=" and not pair:match "^port=" then
+    if not pair:match "^host=" and not pair:match "^port=" and not pair:match "^socket=" then
       kept[#kept + 1] = pair
     end
   end

@@ -36,12 +36,17 @@ local function run_step(x, step)
   end
 end
 
+local function run_together(d, x, list)
+  for _, step in ipairs(d.steps_many(list, { tree = d.inspect(x), online = false })) do
+    run_step(x, step)
+  end
+end
+
 local function run_rebuilds(d, conn, list)
+  if not d.features.transactional_ddl then return run_together(d, conn, list) end
   d.prepare(conn, { ops = list })
   conn:transaction(function(tx)
-    for _, step in ipairs(d.steps_many(list, { tree = d.inspect(tx), online = false })) do
-      run_step(tx, step)
-    end
+    run_together(d, tx, list)
     d.before_commit(conn, tx)
   end)
   d.restore(conn)

@@ -15,9 +15,10 @@
 -- (a line for sh) are the lines of its standard output, those of standard error with
 -- `! ` before them, and `exit N` when the status is not 0. A line `...` stands for any
 -- lines; in a line <time> is a time, <id> and <stamp> those of a migration, <n> a number
--- and <any> anything. `[sqlite] ` or `[postgres] ` before a line: only there. A line that
--- begins with `# ` is a remark. $URL and $DATABASE_URL are the database, which is empty at
--- first; the folder is the script's own.
+-- and <any> anything. `[sqlite] `, `[postgres] `, `[mysql] ` or `[sqlite postgres] ` before
+-- a line: only there. A line that begins with `# ` is a remark. $URL and $DATABASE_URL are
+-- the database, which is empty at first; the folder is the script's own. Steps of DDL are
+-- told as `tx`, also where a database has no transactions around them (MySQL).
 local helper = require "spec.support.helper"
 local program = require "spec.support.program"
 
@@ -25,13 +26,28 @@ local script = {}
 
 -- ---- reading ---------------------------------------------------------------
 
--- The line without its condition; nil when it is for another database.
+local DATABASES = { sqlite = true, postgres = true, mysql = true }
+
+-- The line without its condition; nil when it is for other databases.
 local function only_for(line, database)
-  local name, rest = line:match "^%[(%l+)%] (.*)$"
-  if name == "sqlite" or name == "postgres" then
-    return name == database and rest or nil
+  local names, rest = line:match "^%[(%l[%l ]*)%] (.*)$"
+  local mine = false
+  for name in (names or ""):gmatch "%l+" do
+    if not DATABASES[name] then return line end
+    mine = mine or name == database
   end
+  if names then return mine and rest or nil end
   return line
+end
+
+-- Steps that are run in a transaction elsewhere and by themselves on MySQL.
+local ALONE = { create = true, drop = true, add = true, alter = true, rename = true, set = true }
+
+-- The line as it is said on the database: "  1 tx    create table a" is notx on MySQL.
+local function said_on(line, database)
+  if database ~= "mysql" or not line then return line end
+  local number, rest, word = line:match "^(%s+%d+ )tx  (  (%l+) .*)$"
+  return ALONE[word] and number .. "notx" .. rest or line
 end
 
 local function add_expected(item, line)
@@ -59,9 +75,9 @@ end
 
 -- Lines that are for a command of another database go with it.
 local function take(state, line, n, database)
-  local mine = only_for(line, database)
+  local mine = said_on(only_for(line, database), database)
   local is_start = line:find "^%-%- %S+ %-%-$" or line:find "^%$ "
-    or line:find "^%[%l+%] %$ " or line:find "^%[%l+%] %-%- "
+    or line:find "^%[%l[%l ]*%] %$ " or line:find "^%[%l[%l ]*%] %-%- "
   if is_start then
     state.skipping = mine == nil
     if mine then begin(state.items, mine, n) end

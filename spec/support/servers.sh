@@ -1,21 +1,24 @@
 #!/bin/bash
-# PostgreSQL of our own for the tests.
+# Servers of our own for the tests: PostgreSQL and, where its programs are, MariaDB.
 #
-#   servers.sh start DIR                    creates and starts one; prints the
+#   servers.sh start DIR                    creates and starts both; prints the
 #                                           environment of the specs (eval it)
 #   servers.sh env DIR                      prints it again
+#   servers.sh stop DIR                     stops both and removes DIR; may be
+#                                           called twice
+# PostgreSQL alone:
 #   servers.sh restart DIR [fast|immediate]
 #   servers.sh halt DIR [fast|immediate]    stops the server, keeps the data
 #   servers.sh kill DIR                     the same with SIGKILL: a crash
 #   servers.sh start-again DIR
-#   servers.sh stop DIR                     stops it and removes DIR; may be
-#                                           called twice
 #
-# Inside DIR: data/ (the cluster), .s.PGSQL.PORT (the socket), log, ca.crt. As
-# root the server runs as user postgres (or nobody); others run it
-# as themselves.
+# Inside DIR: data/ (the cluster), .s.PGSQL.PORT (the socket), log, ca.crt, and
+# mariadb/, the folder of mariadb.sh, which does the same with MariaDB alone. As root
+# the server runs as user postgres (or nobody); others run it as themselves.
 
 set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 die() {
   echo "servers.sh: $*" >&2
@@ -189,8 +192,6 @@ url_path() {
 }
 
 print_env() {
-  local here
-  here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   tell() { printf 'export %s=%q\n' "$1" "$2"; }
   tell PERIGEE_TEST_POSTGRES \
     "postgresql://postgres@/perigee?host=$(url_path "$dir")&port=$port"
@@ -205,6 +206,15 @@ print_env() {
   if [ "$tls" = yes ]; then tell PERIGEE_TEST_CA "$dir/ca.crt"; fi
 }
 
+# MariaDB is left out, which the specs then tell, only where it is not installed.
+mariadb() {
+  case $1 in
+  start) [ -n "$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mariadbd)" ] || return 0 ;;
+  env) [ -f "$dir/mariadb/settings" ] || return 0 ;;
+  esac
+  "$BASH" "$here/mariadb.sh" "$1" "$dir/mariadb"
+}
+
 start() {
   if [ ! -f "$dir/settings" ]; then
     trap 'rm -rf "$data" "$dir/password" "$dir/initdb.log"' EXIT
@@ -215,6 +225,7 @@ start() {
   start_server
   make_database
   print_env
+  mariadb start
 }
 
 halt() {
@@ -253,6 +264,7 @@ stop() {
   if [ -f "$dir/settings" ]; then
     load_settings
     halt immediate || true
+    mariadb stop || true
   fi
   rm -rf "$dir"
 }
@@ -269,7 +281,10 @@ stop) stop ;;
 env | restart | halt | kill | start-again)
   load_settings
   case $command in
-  env) print_env ;;
+  env)
+    print_env
+    mariadb env
+    ;;
   halt) halt "${3:-fast}" ;;
   restart)
     halt "${3:-fast}"

@@ -832,7 +832,8 @@ helper.for_each_db(function(name, open)
         texts = texts + 1
         assert.is_true(n >= 20, text)
       end
-      assert.equal(8, texts)
+      -- Without RETURNING an insert is a transaction, and the row is read.
+      assert.equal(db:driver().features.returning and 8 or 11, texts)
     end)
 
     it("are prepared once", function()

@@ -54,7 +54,7 @@ helper.for_each_db(function(database, open)
       local scoped = users:scope { tenant = 1 }
       assert.equal(0, counts.all)
       users:insert { name = "a" }
-      assert.same({ 2, 1 }, { counts.all, counts.catalogue })
+      assert.equal(db:driver().features.returning and 2 or 5, counts.all) -- 5: a transaction
       for _ = 1, 5 do
         users:count()
         other:count()
@@ -304,9 +304,9 @@ helper.for_each_db(function(database, open)
       assert.is_false(db:has_column("users", "Email"))
       assert.is_false(db:has_column("nope", "email"))
       fails("usage", db.has_column, db, "users")
-      db:transaction(function(tx)
-        tx:script "drop view grown"
-        assert.is_false(tx:has_table "grown")
+      db[database == "mysql" and "connection" or "transaction"](db, function(x)
+        x:script "drop view grown"
+        assert.is_false(x:has_table "grown")
       end)
       assert.is_false(db:has_table "grown")
     end)

@@ -13,7 +13,11 @@
 #include "base/timer_int.h"
 #include "base/worker.h"
 
-#define BATCH 64                       /* events of one epoll_wait */
+#define BATCH 64 /* events of one epoll_wait */
+/* From here on the timerfd wakes us: as a rule a deadline, which is not reached. With a
+** limit of its own each epoll_wait would set up a timer in the kernel and take it down
+** again, which is a tenth of what it costs. */
+#define LONG_WAIT (1 * PRG_SECOND)
 #define OWN_EVENT UINT64_C(0xffffffff) /* mailbox and timerfd: no slot */
 
 enum { PLACE_NONE, PLACE_HEAP, PLACE_FIRING }; /* of a timer */
@@ -29,7 +33,7 @@ struct slot {
 struct prg_hub {
   int refs;
   int epoll;
-  int timerfd;    /* -1 until a foreign loop needs it */
+  int timerfd;    /* -1 until it is needed */
   unsigned epoch; /* prg__fork_epoch() of the process that made it */
   bool arm;       /* a foreign loop watches the descriptor */
   bool running;   /* inside prg_hub_run */
@@ -241,29 +245,35 @@ static unsigned ready_of(const struct prg_watch *w, uint32_t events) {
 
 /* ---- timers ------------------------------------------------------------- */
 
-/* The timerfd may be early, which costs one idle turn, and never late: so a
-** deadline that is set and cleared again needs no system call. */
-static void set_alarm(struct prg_hub *h) {
+static bool have_timerfd(struct prg_hub *h) {
+  if (h->timerfd >= 0) return true;
+  h->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (h->timerfd < 0) return false;
+  if (add_own(h, h->timerfd) == 0) return true;
+  close(h->timerfd);
+  h->timerfd = -1;
+  return false;
+}
+
+/* Will the timerfd tell of the first timer? It may be early, which costs one idle
+** turn, and never late: so a deadline that is set and cleared again needs no system
+** call. */
+static bool is_alarmed(struct prg_hub *h) {
   struct itimerspec at = {{0, 0}, {0, 0}};
   int64_t us;
-  if (!h->arm || h->running || h->timers == NULL) return;
-  if (h->timers->due >= h->alarm || is_forked(h)) return;
-  if (h->timerfd < 0) {
-    h->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (h->timerfd < 0) return;
-    if (add_own(h, h->timerfd) != 0) {
-      close(h->timerfd);
-      h->timerfd = -1;
-      return;
-    }
-  }
+  if (h->timers->due >= h->alarm) return true;
+  if (is_forked(h) || !have_timerfd(h)) return false;
   us = h->timers->due - prg_now();
   if (us < 1) us = 1; /* zero would turn it off */
   at.it_value.tv_sec = (time_t)(us / PRG_SECOND);
   at.it_value.tv_nsec = (long)(us % PRG_SECOND * 1000);
-  if (timerfd_settime(h->timerfd, 0, &at, NULL) == 0) {
-    h->alarm = h->timers->due;
-  }
+  if (timerfd_settime(h->timerfd, 0, &at, NULL) != 0) return false;
+  h->alarm = h->timers->due;
+  return true;
+}
+
+static void set_alarm(struct prg_hub *h) {
+  if (h->arm && !h->running && h->timers != NULL) (void)is_alarmed(h);
 }
 
 static void unlink_firing(struct prg_hub *h, struct prg_timer *t) {
@@ -380,7 +390,10 @@ static int wait_ms(struct prg_hub *h, int64_t wait_us) {
     int64_t now = prg_now();
     int64_t left = h->timers->due > now ? h->timers->due - now : 0;
     h->waited_from = now;
-    if (left < us) us = left;
+    if (left < us) {
+      us = left;
+      if (left >= LONG_WAIT && is_alarmed(h)) us = PRG_NEVER;
+    }
   }
   if (us == PRG_NEVER) return -1;
   /* Rounded up: a timer that is not yet due would make the loop spin. */

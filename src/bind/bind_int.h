@@ -147,6 +147,9 @@ struct prg_op {
   struct prg_req *lead;      /* a BEGIN that goes alone */
   struct prg_slot *slot;     /* held for this call only */
   struct prg_req *req;
+  struct prg_direct
+      direct; /* CALL: what is to be run, until `req` is made of it */
+  struct prg_result none; /* where the answer may be */
   struct prg_result *result;
   struct prg_sql *sql;
   const struct prg_table *table; /* of a verb on a table; a reference */
@@ -290,6 +293,8 @@ void prg_state_resume(lua_State *L, struct prg_state *G);
 struct prg_task *prg_task_current(lua_State *L, struct prg_state *G);
 /* The same without raising; NULL where there is none. [-0, +0, -] */
 struct prg_task *prg_task_find(lua_State *L);
+/* For who has the state at hand. */
+struct prg_task *prg_task_find_in(lua_State *L, struct prg_state *G);
 /* Of the running coroutine, but the main one and those that have made no call yet:
 ** no host is asked. NULL otherwise. [-0, +0, -] */
 struct prg_task *prg_task_running(lua_State *L, struct prg_state *G);
@@ -377,6 +382,7 @@ struct prg_sql {
   int refs;
   struct prg_stmt *stmt;
   struct prg_scan scan;
+  bool in_order;   /* parameters are sent in the order of the values */
   const char *key; /* Lua's own text, when it is a key of the cache */
 };
 
@@ -584,6 +590,9 @@ int prg_exec_open(lua_State *L);
 
 /* Frees what a call holds; for op->abandon. */
 void prg_call_abandon(struct prg_op *op);
+/* The call cannot go on at once: what it is to run becomes a request with values of
+** its own. PRG_ERR: no memory. No Lua. */
+int prg_call_keep(struct prg_op *op) PRG_MUSTCHECK;
 /* ACQUIRE: gets op->slot. 0 or PRG_PENDING; raises. [-0, +0, e] */
 int prg_call_acquire(lua_State *L, struct prg_op *op, enum prg_lane lane);
 /* Checks that the statement may run here. Raises usage. [-0, +0, e] */
@@ -598,6 +607,11 @@ bool prg_call_option(lua_State *L, struct prg_op *op, const char *key);
 void prg_call_options(lua_State *L, struct prg_op *op);
 /* The operation of a call on the executor at 1. [-0, +0, e] */
 struct prg_op *prg_call_begin(lua_State *L, enum prg_verb_kind verb);
+/* The same on a handle, or on a block of it. [-0, +0, e] */
+struct prg_op *prg_call_begin_on(lua_State *L, struct prg_db *db,
+                                 struct prg_exec *x, enum prg_verb_kind verb);
+/* A new request of op->sql, if it has one, for the call. [-0, +0, e] */
+void prg_call_request(lua_State *L, struct prg_op *op, enum prg_req_kind kind);
 /* LuaJIT: the call that is called again, or NULL. [-0, +0, -] */
 struct prg_op *prg_call_resumed(lua_State *L);
 /* Runs op->sql with these values, which are valid as prg_to_value says;

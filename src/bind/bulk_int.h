@@ -54,6 +54,8 @@ struct prg_bulk {
   const struct prg_table *table; /* a reference; NULL: freed */
   const struct prg_key *key;     /* not INSERT */
   struct prg_returning returning;
+  bool apart;     /* no statement gives the rows that it writes: those of an
+                     insert are read by their keys */
   bool set_given; /* UPSERT: `sets` are what an existing row gets, else all */
   size_t nsets;
   const struct prg_col *const *sets;
@@ -98,6 +100,15 @@ int prg_bulk_run(lua_State *L, struct prg_op *op, struct prg_bulk_step *s);
 ** (where the dialect has UNNEST), or for each key whether it has one. The same.
 ** [-0, +n, e] */
 int prg_bulk_probe(lua_State *L, struct prg_op *op, struct prg_bulk_step *s);
+/* prg_bulk.apart: reads the rows that the step has inserted, in the order of its
+** records. `made`: the column that the database has made keys of (or NULL), by
+** `increment` from `first` on. The same. [-0, +n, e] */
+struct prg_bulk_made {
+  const struct prg_col *col;
+  int64_t first, increment;
+};
+int prg_bulk_fetch(lua_State *L, struct prg_op *op, struct prg_bulk_step *s,
+                   const struct prg_bulk_made *made);
 /* What the step's statement returns: a plain insert need not tell whether it has
 ** inserted. */
 struct prg_returning prg_bulk_returning(const struct prg_bulk_step *s);

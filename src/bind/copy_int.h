@@ -3,6 +3,7 @@
 #define PRG_BIND_COPY_INT_H
 
 #include "bind/bulk_int.h"
+#include "bind/lasting_int.h"
 
 /* So much is sent at once, or a little more. The first time less: the server can
 ** begin. */
@@ -14,25 +15,18 @@ struct prg_copy_name {
   size_t col;
 };
 
-/* Userdata "perigee.copy". Its uservalue is { handle, nil, executor }, as that of
-** a stream, and [4] holds the strings that `names` and `order` point to. */
+/* Userdata "perigee.copy". [4] of its uservalue holds the strings that `names` and
+** `order` point to. */
 struct prg_copier {
   const void *magic;
-  struct prg_db *db;
-  struct prg_exec *exec; /* NULL: on the handle */
-  struct prg_slot *slot; /* held, on the handle */
-  struct prg_req *req;   /* NULL: ended */
-  struct prg_sql *sql;
-  struct prg_op *op; /* the wait in progress, or NULL */
-  int64_t began, span, turned;
+  struct prg_lasting is;
+  int64_t turned;
   int64_t bytes; /* sent so far */
   size_t nrows;  /* given so far */
-  bool sent, go;
+  bool go;
   bool reading;       /* a row is being read; after an error: that one */
   bool by_place;      /* rows may be lists */
   bool explicit_cols; /* the caller has named the columns */
-  struct prg_holding held;
-  char where[120];
   /* rows */
   const struct prg_table *table; /* a reference, or NULL: bytes */
   size_t ncols;
@@ -53,8 +47,8 @@ struct prg_copier *prg_copier_check(lua_State *L, int i);
 void prg_copy_columns(lua_State *L, struct prg_copier *s, int i);
 /* Does the driver want more, and is there room in the frame? */
 static inline bool prg_copy_is_full(const struct prg_copier *s) {
-  return s->req == NULL || s->req->state != PRG_REQ_PAUSED ||
-         s->req->copy->out.len >=
+  return s->is.req == NULL || s->is.req->state != PRG_REQ_PAUSED ||
+         s->is.req->copy->out.len >=
              (size_t)(s->bytes == 0 ? PRG_COPY_FIRST : PRG_COPY_FRAME);
 }
 

@@ -13,6 +13,7 @@ static const char bulk_name[] = "perigee.bulk";
 
 /* The column that prg_returning.created adds. */
 static const char created_name[] = "perigee:created";
+static const char mark_name[] = "perigee:mark"; /* and .mark */
 
 /* ---- the plan ----------------------------------------------------------- */
 
@@ -106,6 +107,9 @@ static void read_options(lua_State *L, struct prg_bulk *b,
   lua_getfield(L, o, "created");
   b->returning.created = b->returning.any && lua_toboolean(L, -1) &&
                          (b->dialect->build & PRG_BUILD_XMAX) != 0;
+  b->apart = b->returning.any && (b->dialect->build & PRG_BUILD_RETURNING) == 0;
+  b->returning.mark = b->mode == PRG_BULK_UPSERT && b->returning.any &&
+                      !b->apart && (b->dialect->build & PRG_BUILD_STEPS) != 0;
 }
 
 /* The scope of the handle at 2, as values of its columns. */
@@ -260,7 +264,6 @@ static struct prg_op *begin(lua_State *L, enum prg_verb_kind verb,
                             struct prg_reader *r, struct prg_bulk_step *s) {
   struct prg_option own[] = {{NULL, 0}};
   struct prg_op *op;
-  lua_settop(L, 5);
   find_step(L, 4, check_bulk(L, 3), s);
   op = prg_crud_begin(L, verb, r);
   if (r->table != s->b->table)
@@ -272,7 +275,8 @@ static struct prg_op *begin(lua_State *L, enum prg_verb_kind verb,
 }
 
 /* core.crud.bulk_run(x, h, plan, step, options) -> rows in the order of the
-** step's records, or the count */
+** step's records, or the count; what execute() gives where bulk_fetch is to read
+** the rows */
 static int crud_bulk_run(lua_State *L) {
   struct prg_reader r;
   struct prg_bulk_step s;
@@ -280,10 +284,46 @@ static int crud_bulk_run(lua_State *L) {
   bool resumed;
   int n = prg_crud_resumed(L, &resumed);
   if (resumed) return n;
+  lua_settop(L, 5);
   op = begin(L,
              check_bulk(L, 3)->returning.any ? PRG_VERB_QUERY : PRG_VERB_COUNT,
              &r, &s);
+  if (s.b->apart) {
+    op->verb = PRG_VERB_EXECUTE;
+    op->class = 0;
+  }
   return prg_bulk_run(L, op, &s);
+}
+
+/* The column named by the string at `i`, of which the database has made the values:
+** the first is at i + 1, what is between two of them at i + 2. nil: none */
+static struct prg_bulk_made read_made(lua_State *L, const struct prg_reader *r,
+                                      int i) {
+  struct prg_bulk_made made = {NULL, 0, 0};
+  struct prg_value v;
+  if (lua_isnil(L, i) || lua_isnil(L, i + 1)) return made;
+  made.col = prg_read_column(L, r, i, "key");
+  prg_column_value(L, r, i + 1, made.col, &v);
+  made.first = v.u.i;
+  made.increment = (int64_t)luaL_checkinteger(L, i + 2);
+  return made;
+}
+
+/* core.crud.bulk_fetch(x, h, plan, step, options, made, first, increment) -> the rows
+** that bulk_run has inserted */
+static int crud_bulk_fetch(lua_State *L) {
+  enum { MADE = 6, ARGS = 8 };
+  struct prg_reader r;
+  struct prg_bulk_step s;
+  struct prg_bulk_made made;
+  struct prg_op *op;
+  bool resumed;
+  int n = prg_crud_resumed(L, &resumed);
+  if (resumed) return n;
+  lua_settop(L, ARGS);
+  op = begin(L, PRG_VERB_QUERY, &r, &s);
+  made = read_made(L, &r, MADE);
+  return prg_bulk_fetch(L, op, &s, &made);
 }
 
 /* core.crud.bulk_probe(x, h, plan, step, options) -> what bulk_absent reads:
@@ -295,45 +335,65 @@ static int crud_bulk_probe(lua_State *L) {
   bool resumed;
   int n = prg_crud_resumed(L, &resumed);
   if (resumed) return n;
+  lua_settop(L, 5);
   op = begin(L, PRG_VERB_QUERY, &r, &s);
   return prg_bulk_probe(L, op, &s);
 }
 
 /* ---- what came back ----------------------------------------------------- */
 
-/* core.crud.bulk_place(plan, step, rows, into, created): rows go to their places
-** in `into`, and whether they were inserted in `created` (nil: nobody asks) */
+/* What the row on top says of its record, in `into` (or 0: nobody asks), and is not left
+** in the row. The mark, of which 2 and 3 are for rows that were not written. */
+static int take_told(lua_State *L, const struct prg_returning *told, int name,
+                     int into, int place) {
+  int mark = 0;
+  lua_pushvalue(L, name);
+  lua_rawget(L, -2);
+  if (told->mark) {
+    mark = (int)lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    lua_pushboolean(L, mark == 0);
+  }
+  if (into != 0)
+    lua_rawseti(L, into, place);
+  else
+    lua_pop(L, 1);
+  lua_pushvalue(L, name);
+  lua_pushnil(L);
+  lua_rawset(L, -3);
+  return mark;
+}
+
+/* core.crud.bulk_place(plan, step, rows, into, created) -> the number of a record that
+** was not written, for its key is that of a row out of reach, or nil: rows go to their
+** places in `into`, and whether they were inserted in `created` (nil: nobody asks) */
 static int crud_bulk_place(lua_State *L) {
   struct prg_bulk_step s;
+  struct prg_returning told;
+  int refused = 0, created;
   size_t i;
-  bool tells;
   lua_settop(L, 5);
   find_step(L, 2, check_bulk(L, 1), &s);
-  tells = prg_bulk_returning(&s).created;
+  told = prg_bulk_returning(&s);
+  created = lua_istable(L, 5) ? 5 : 0;
   luaL_checktype(L, 3, LUA_TTABLE);
   luaL_checktype(L, 4, LUA_TTABLE);
-  lua_pushstring(L, created_name); /* 6 */
+  lua_pushstring(L, told.mark ? mark_name : created_name); /* 6 */
   for (i = 0; i < s.n; i++) {
     int place = (int)s.g->places[s.from + i] + 1;
     lua_rawgeti(L, 3, (int)i + 1);
     if (!lua_istable(L, -1)) return prg_usage(L, "a row is missing");
-    if (lua_istable(L, 5) && (tells || s.g->fresh)) {
+    if (told.mark || told.created) {
+      if (take_told(L, &told, 6, created, place) > 1) refused = place;
+    } else if (created != 0 && s.g->fresh) {
       lua_pushboolean(L, 1);
-      if (tells) {
-        lua_pop(L, 1);
-        lua_pushvalue(L, 6);
-        lua_rawget(L, -2);
-      }
-      lua_rawseti(L, 5, place);
-    }
-    if (tells) {
-      lua_pushvalue(L, 6);
-      lua_pushnil(L);
-      lua_rawset(L, -3);
+      lua_rawseti(L, created, place);
     }
     lua_rawseti(L, 4, place);
   }
-  return 0;
+  if (refused == 0) return 0;
+  lua_pushinteger(L, refused);
+  return 1;
 }
 
 static void mark(lua_State *L, const struct prg_bulk_step *s, size_t i,
@@ -373,17 +433,13 @@ static int crud_bulk_absent(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg functions[] = {{"bulk_plan", crud_bulk_plan},
-                                     {"bulk_own", crud_bulk_own},
-                                     {"bulk_free", crud_bulk_free},
-                                     {"bulk_group", crud_bulk_group},
-                                     {"bulk_number", crud_bulk_number},
-                                     {"bulk_step", crud_bulk_step},
-                                     {"bulk_run", crud_bulk_run},
-                                     {"bulk_probe", crud_bulk_probe},
-                                     {"bulk_place", crud_bulk_place},
-                                     {"bulk_absent", crud_bulk_absent},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"bulk_plan", crud_bulk_plan},     {"bulk_own", crud_bulk_own},
+    {"bulk_free", crud_bulk_free},     {"bulk_group", crud_bulk_group},
+    {"bulk_number", crud_bulk_number}, {"bulk_step", crud_bulk_step},
+    {"bulk_run", crud_bulk_run},       {"bulk_fetch", crud_bulk_fetch},
+    {"bulk_probe", crud_bulk_probe},   {"bulk_place", crud_bulk_place},
+    {"bulk_absent", crud_bulk_absent}, {NULL, NULL}};
 
 int prg_bulk_open(lua_State *L) {
   luaL_newmetatable(L, bulk_name);

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 
 #define VALUES_PARAMS 5000 /* of a statement with many rows */
+#define APART_ROWS 200     /* that are read again by another */
 #define WORD_BITS 64
 
 const struct prg_raw prg_bulk_default = {0, NULL, NULL};
@@ -288,6 +289,8 @@ static enum prg_bulk_form choose_form(const struct prg_bulk *b,
   if (raw) return PRG_BULK_SINGLE;
   if (b->mode == PRG_BULK_DELETE)
     return b->key->ncols == 1 ? PRG_BULK_LISTS : PRG_BULK_BATCH;
+  if (inserts && (b->apart || (b->returning.mark && !g->fresh)))
+    return g->ncols > 0 ? PRG_BULK_VALUES : PRG_BULK_SINGLE;
   if (unnest && can_unnest(g)) return PRG_BULK_LISTS;
   if (unnest && inserts && g->ncols > 0) return PRG_BULK_VALUES;
   return b->collects || !inserts || !b->returning.any ? PRG_BULK_BATCH
@@ -580,6 +583,7 @@ static void count_steps(struct prg_bulk *b) {
     size_t per = g->n;
     if (g->form == PRG_BULK_SINGLE) per = 1;
     if (g->form == PRG_BULK_VALUES) per = VALUES_PARAMS / g->ncols;
+    if (b->apart && per > APART_ROWS) per = APART_ROWS;
     if (per == 0) per = 1;
     g->per_step = per;
     g->first_step = b->nsteps;

@@ -47,6 +47,8 @@ static bool conflicts(const struct prg_bulk_step *s) {
 struct prg_returning prg_bulk_returning(const struct prg_bulk_step *s) {
   struct prg_returning r = s->b->returning;
   r.created = r.created && conflicts(s);
+  r.mark = r.mark && conflicts(s);
+  r.any = r.any && !s->b->apart;
   return r;
 }
 
@@ -318,4 +320,131 @@ int prg_bulk_probe(lua_State *L, struct prg_op *op, struct prg_bulk_step *s) {
     cells[k] = column_at(s->g, &s->b->table->cols[s->b->key->cols[k]]);
   s->u.update.where = key_cond(L, s, s->from);
   return run_batch(L, op, s, &m);
+}
+
+/* ---- the rows of an insert, read apart ------------------------------------ */
+
+struct fetch {
+  const struct prg_bulk_step *s;
+  const struct prg_key *key;
+  const struct prg_value *cells; /* of the key, record by record */
+  bool rises; /* the key is one column that the database has counted */
+};
+
+/* Is the column's value given, or else made by the database? */
+static bool is_known(const struct prg_bulk_step *s, const struct prg_col *c,
+                     const struct prg_bulk_made *made) {
+  const struct prg_bulk_group *g = s->g;
+  size_t at;
+  if (!in_list(c, g->cols, g->ncols)) return c == made->col;
+  at = column_at(g, c);
+  if (g->raws == NULL || g->raws[at] == NULL) return true;
+  return g->raws[at] == &prg_bulk_default && c == made->col;
+}
+
+static const struct prg_key *known_key(const struct prg_bulk_step *s,
+                                       const struct prg_bulk_made *made) {
+  const struct prg_table *t = s->b->table;
+  int i, k;
+  for (i = 0; i < t->nkeys; i++) {
+    const struct prg_key *key = &t->keys[i];
+    for (k = 0; k < key->ncols; k++)
+      if (!is_known(s, &t->cols[key->cols[k]], made)) break;
+    if (k == key->ncols) return key;
+  }
+  return NULL;
+}
+
+static struct prg_value known_value(const struct prg_bulk_step *s, size_t row,
+                                    const struct prg_col *c,
+                                    const struct prg_bulk_made *made) {
+  const struct prg_bulk_group *g = s->g;
+  struct prg_value v = {.type = PRG_INT};
+  size_t at = column_at(g, c);
+  if (in_list(c, g->cols, g->ncols) && (g->raws == NULL || g->raws[at] == NULL))
+    return *prg_bulk_cell(g, s->from + row, at);
+  v.u.i = made->first + (int64_t)row * made->increment;
+  return v;
+}
+
+static void emit_same(struct prg_emit *e, const struct fetch *f, size_t row) {
+  const struct prg_table *t = f->s->b->table;
+  size_t n = (size_t)f->key->ncols, k;
+  for (k = 0; k < n; k++) {
+    if (k > 0) prg_emit_text(e, " AND ");
+    prg_emit_name(e, &t->cols[f->key->cols[k]].quoted);
+    prg_emit_text(e, " = ");
+    prg_emit_param(e, &f->cells[row * n + k]);
+  }
+}
+
+static void emit_fetch_where(struct prg_emit *e, const struct fetch *f) {
+  bool one = f->key->ncols == 1;
+  prg_emit_text(e, " WHERE ");
+  if (one) {
+    prg_emit_name(e, &f->s->b->table->cols[f->key->cols[0]].quoted);
+    prg_emit_text(e, " IN ");
+  }
+  for (size_t i = 0; i < f->s->n; i++) {
+    prg_emit_text(e, i == 0 ? "(" : one ? ", " : ") OR (");
+    if (one)
+      prg_emit_param(e, &f->cells[i]);
+    else
+      emit_same(e, f, i);
+  }
+  prg_emit_text(e, ")");
+}
+
+static void emit_fetch_order(struct prg_emit *e, const struct fetch *f) {
+  prg_emit_text(e, " ORDER BY ");
+  if (f->rises) {
+    prg_emit_name(e, &f->s->b->table->cols[f->key->cols[0]].quoted);
+    return;
+  }
+  for (size_t i = 0; i < f->s->n; i++) {
+    prg_emit_text(e, i == 0 ? "CASE WHEN " : " WHEN ");
+    emit_same(e, f, i);
+    prg_emit_text(e, " THEN ");
+    prg_emit_number(e, i);
+  }
+  prg_emit_text(e, " END");
+}
+
+static void emit_fetch(struct prg_emit *e, const void *what) {
+  const struct fetch *f = what;
+  const struct prg_returning *r = &f->s->b->returning;
+  size_t i;
+  prg_emit_text(e, r->ncols == 0 ? "SELECT *" : "SELECT ");
+  for (i = 0; i < r->ncols; i++) {
+    if (i > 0) prg_emit_text(e, ", ");
+    prg_emit_name(e, &r->cols[i]->quoted);
+  }
+  prg_emit_text(e, " FROM ");
+  prg_emit_name(e, &f->s->b->table->quoted);
+  emit_fetch_where(e, f);
+  if (f->s->n > 1) emit_fetch_order(e, f);
+}
+
+int prg_bulk_fetch(lua_State *L, struct prg_op *op, struct prg_bulk_step *s,
+                   const struct prg_bulk_made *made) {
+  struct fetch f = {s, known_key(s, made), NULL, false};
+  struct prg_value *cells;
+  size_t i, k, n;
+  if (f.key == NULL)
+    return prg_raise(
+        L,
+        prg_error_new(PRG_K_UNSUPPORTED,
+                      "%s: %s has no RETURNING, and no key of the records is "
+                      "known by which the rows could be read again: give "
+                      "one, or say returning = false",
+                      s->b->table->title.p, s->b->dialect->name));
+  n = (size_t)f.key->ncols;
+  f.rises =
+      n == 1 && made->increment > 0 &&
+      !in_list(&s->b->table->cols[f.key->cols[0]], s->g->cols, s->g->ncols);
+  f.cells = cells = prg_arena_need(L, s->arena, s->n * n, sizeof *cells);
+  for (i = 0; i < s->n; i++)
+    for (k = 0; k < n; k++)
+      *cells++ = known_value(s, i, &s->b->table->cols[f.key->cols[k]], made);
+  return prg_crud_run(L, op, emit_fetch, &f);
 }

@@ -71,6 +71,23 @@ void prg_call_abandon(struct prg_op *op) {
   op->page = NULL;
 }
 
+/* A request of what was to be run without one. PRG_ERR: no memory. */
+static int make_request(struct prg_op *op) {
+  if (op->req != NULL) return PRG_OK;
+  op->req = prg_req_new(PRG_REQ_QUERY, op->direct.stmt);
+  if (op->req == NULL) return PRG_ERR;
+  op->req->params = op->direct.params;
+  op->req->max_rows = op->direct.max_rows;
+  return PRG_OK;
+}
+
+int prg_call_keep(struct prg_op *op) {
+  if (op->req == NULL && op->direct.stmt == NULL) return PRG_OK;
+  if (make_request(op) != PRG_OK) return PRG_ERR;
+  if (op->req->state != PRG_REQ_NEW) return PRG_OK;
+  return prg_req_own_params(op->req);
+}
+
 /* Ends the call with an error. Takes over `e`. */
 static int fail(lua_State *L, struct prg_op *op, struct prg_error *e) {
   if (op->sql != NULL && e->field[PRG_EF_SQL] == NULL)
@@ -90,8 +107,7 @@ static void on_borrowed(struct prg_borrow *b) {
 static int start_setup(lua_State *L, struct prg_op *op) {
   struct prg_exec *x;
   int top = lua_gettop(L);
-  if (op->req != NULL && prg_req_own_params(op->req) != PRG_OK)
-    return fail(L, op, prg_error_oom());
+  if (prg_call_keep(op) != PRG_OK) return fail(L, op, prg_error_oom());
   prg_push_env(L, 1);
   lua_getfield(L, -1, "setup");
   lua_getiuservalue(L, 1, 1);
@@ -191,7 +207,7 @@ static void collect_leases(lua_State *L, struct prg_op *op,
 ** connection: who is in front might wait for what that has locked. */
 static bool may_share(const struct prg_op *op) {
   return op->db->shares && op->kind == PRG_OP_CALL &&
-         op->req->kind == PRG_REQ_QUERY &&
+         (op->req == NULL || op->req->kind == PRG_REQ_QUERY) &&
          (op->sql->stmt->flags & PRG_STMT_ALONE) == 0 &&
          op->span == op->db->query_timeout && op->task->holdings.count == 0;
 }
@@ -230,8 +246,7 @@ int prg_call_acquire(lua_State *L, struct prg_op *op, enum prg_lane lane) {
   }
   if (r != PRG_AGAIN) return borrowed(L, op);
   op->borrowing = true;
-  if (op->req != NULL && prg_req_own_params(op->req) != PRG_OK)
-    return fail(L, op, prg_error_oom());
+  if (prg_call_keep(op) != PRG_OK) return fail(L, op, prg_error_oom());
   collect_leases(L, op, lane);
   return PRG_PENDING;
 }
@@ -246,9 +261,58 @@ static struct prg_slot *slot_of(struct prg_op *op) {
   return op->exec != NULL ? op->exec->lease->slot : op->slot;
 }
 
-static int send_request(struct prg_op *op) {
-  struct prg_req *req = op->req;
-  struct prg_conn *c = slot_of(op)->conn;
+/* A primary that became a standby refuses writes: leave all connections to it.
+ */
+static bool is_failover(const struct prg_op *op, const struct prg_error *e) {
+  return op->exec == NULL && strcmp(e->sqlstate, "25006") == 0;
+}
+
+static void tell(lua_State *L, const struct prg_op *op,
+                 const struct prg_error *e) {
+  const struct prg_result *r = op->result;
+  struct prg_told t = {op->sql, op->began, -1, e};
+  if (r != NULL) t.rows = r->desc != NULL ? (int64_t)r->nrows : r->affected;
+  prg_call_tell(L, op->db, &t);
+}
+
+/* Its result, or its error, is there. */
+static int take_answer(lua_State *L, struct prg_op *op, struct prg_error *e,
+                       bool ran) {
+  if (op->slot != NULL) {
+    if (e != NULL && is_failover(op, e) && op->db->pool != NULL)
+      prg_pool_evict_like(op->slot);
+    give_back(op, true);
+  }
+  if (op->db->has_on_query && ran) tell(L, op, e);
+  if (op->db->news != NULL) prg_db_tell_news(L, op->db);
+  if (e != NULL) return fail(L, op, e);
+  op->direct.stmt = NULL;
+  op->phase = PRG_PHASE_DONE;
+  op->row = 0;
+  return 0;
+}
+
+/* Runs it at once where the database can, and else makes a request of it. */
+static int run_direct(lua_State *L, struct prg_op *op) {
+  struct prg_direct *d = &op->direct;
+  d->now = prg_op_now(op);
+  d->none = &op->none;
+  if ((d->stmt->flags & PRG_STMT_ALONE) == 0 &&
+      prg_op_due_at(op->task, d->now, op->span) > d->now &&
+      prg_conn_direct(slot_of(op)->conn, d) == PRG_OK) {
+    op->result = d->result;
+    return take_answer(L, op, d->error, true);
+  }
+  if (make_request(op) != PRG_OK) return fail(L, op, prg_error_oom());
+  return PRG_PENDING;
+}
+
+static int send_request(lua_State *L, struct prg_op *op) {
+  struct prg_req *req;
+  struct prg_conn *c;
+  if (op->req == NULL && run_direct(L, op) == 0) return 0;
+  req = op->req;
+  c = slot_of(op)->conn;
   req->tidy = op->verb == PRG_VERB_INTERNAL;
   req->share = op->exec == NULL && op->borrow.shared;
   req->now = prg_op_now(op);
@@ -283,20 +347,6 @@ static int change_lane(lua_State *L, struct prg_op *op) {
   give_back(op, false);
   op->phase = PRG_PHASE_ACQUIRE;
   return 0;
-}
-
-/* A primary that became a standby refuses writes: leave all connections to it.
- */
-static bool is_failover(const struct prg_op *op, const struct prg_error *e) {
-  return op->exec == NULL && strcmp(e->sqlstate, "25006") == 0;
-}
-
-static void tell(lua_State *L, const struct prg_op *op,
-                 const struct prg_error *e) {
-  const struct prg_result *r = op->result;
-  struct prg_told t = {op->sql, op->began, -1, e};
-  if (r != NULL) t.rows = r->desc != NULL ? (int64_t)r->nrows : r->affected;
-  prg_call_tell(L, op->db, &t);
 }
 
 /* ---- changes of the schema ---------------------------------------------- */
@@ -378,17 +428,7 @@ static int answered(lua_State *L, struct prg_op *op) {
   req->error = NULL;
   op->req = NULL;
   prg_req_free(req);
-  if (op->slot != NULL) {
-    if (e != NULL && is_failover(op, e) && op->db->pool != NULL)
-      prg_pool_evict_like(op->slot);
-    give_back(op, true);
-  }
-  if (op->db->has_on_query && ran) tell(L, op, e);
-  if (op->db->news != NULL) prg_db_tell_news(L, op->db);
-  if (e != NULL) return fail(L, op, e);
-  op->phase = PRG_PHASE_DONE;
-  op->row = 0;
-  return 0;
+  return take_answer(L, op, e, ran);
 }
 
 /* ---- DONE: results ------------------------------------------------------ */
@@ -543,7 +583,7 @@ static int pass_control(struct prg_op *op) {
 }
 
 static int pass(lua_State *L, struct prg_op *op) {
-  bool along = op->req->kind == PRG_REQ_QUERY;
+  bool along = op->req != NULL && op->req->kind == PRG_REQ_QUERY;
   if (prg_exec_pass_gate(L, op) == PRG_PENDING) return PRG_PENDING;
   if (op->verb == PRG_VERB_CONTROL) return pass_control(op);
   if (op->verb != PRG_VERB_PING &&
@@ -559,8 +599,7 @@ static int gate(lua_State *L, struct prg_op *op) {
     return 0;
   }
   if (pass(L, op) == 0) return 0;
-  if (prg_req_own_params(op->req) != PRG_OK)
-    return fail(L, op, prg_error_oom());
+  if (prg_call_keep(op) != PRG_OK) return fail(L, op, prg_error_oom());
   return PRG_PENDING;
 }
 
@@ -577,7 +616,7 @@ static int call_step(lua_State *L, struct prg_op *op) {
         if (r == 0) op->phase = PRG_PHASE_SEND;
         break;
       case PRG_PHASE_SEND:
-        r = send_request(op);
+        r = send_request(L, op);
         break;
       case PRG_PHASE_RUN:
         r = op->req->state == PRG_REQ_DONE ? answered(L, op) : PRG_PENDING;
@@ -606,10 +645,16 @@ void prg_call_check(lua_State *L, const struct prg_op *op) {
               "%s on the handle would act on some connection of the pool "
               "and be lost: use transaction(), or connection() and its conn",
               strcmp(word, "CREATE") == 0 ? "CREATE TEMPORARY" : word);
-  if (op->exec != NULL && op->exec->is_tx && (f & PRG_STMT_CONTROL) != 0)
+  if (op->exec == NULL || !op->exec->is_tx) return;
+  if ((f & PRG_STMT_CONTROL) != 0)
     prg_usage(L,
               "%s in a transaction block: use its commit(), rollback() or "
               "transaction()",
+              word);
+  if ((f & PRG_STMT_COMMITS) != 0)
+    prg_usage(L,
+              "%s would commit the transaction on this database: it is not "
+              "possible inside one",
               word);
 }
 
@@ -666,8 +711,8 @@ void prg_call_options(lua_State *L, struct prg_op *op) {
   }
 }
 
-static struct prg_op *begin_on(lua_State *L, struct prg_db *db,
-                               struct prg_exec *x, enum prg_verb_kind verb) {
+struct prg_op *prg_call_begin_on(lua_State *L, struct prg_db *db,
+                                 struct prg_exec *x, enum prg_verb_kind verb) {
   struct prg_op *op =
       prg_op_begin_in(L, db->G, PRG_OP_CALL, call_step, prg_call_abandon);
   op->db = db;
@@ -683,18 +728,21 @@ static struct prg_op *begin_on(lua_State *L, struct prg_db *db,
 struct prg_op *prg_call_begin(lua_State *L, enum prg_verb_kind verb) {
   struct prg_exec *x;
   struct prg_db *db = prg_exec_resolve(L, &x);
-  return begin_on(L, db, x, verb);
+  return prg_call_begin_on(L, db, x, verb);
 }
 
-static void new_request(lua_State *L, struct prg_op *op,
-                        enum prg_req_kind kind) {
+static void set_due(struct prg_op *op) {
+  if (op->exec != NULL)
+    op->due = prg_op_due_at(op->task, prg_op_now(op), op->span);
+}
+
+void prg_call_request(lua_State *L, struct prg_op *op, enum prg_req_kind kind) {
   op->req = prg_req_new(kind, op->sql != NULL ? op->sql->stmt : NULL);
   if (op->req == NULL) {
     prg_op_drop(op);
     prg_raise(L, prg_error_oom());
   }
-  if (op->exec != NULL)
-    op->due = prg_op_due_at(op->task, prg_op_now(op), op->span);
+  set_due(op);
 }
 
 struct prg_op *prg_call_resumed(lua_State *L) {
@@ -703,254 +751,26 @@ struct prg_op *prg_call_resumed(lua_State *L) {
 
 int prg_call_run(lua_State *L, struct prg_op *op,
                  const struct prg_value *params, size_t max_rows) {
-  new_request(L, op, PRG_REQ_QUERY);
-  op->req->params = params;
-  op->req->max_rows = max_rows;
+  op->direct.stmt = op->sql->stmt;
+  op->direct.params = params;
+  op->direct.max_rows = max_rows;
+  if ((op->db->driver->features & PRG_F_DIRECT) != 0) {
+    set_due(op);
+  } else {
+    prg_call_request(L, op, PRG_REQ_QUERY);
+    op->req->params = params;
+    op->req->max_rows = max_rows;
+  }
   return prg_op_run(L, op);
 }
 
 int prg_call_run_batch(lua_State *L, struct prg_op *op,
                        const struct prg_value *sets, size_t nsets,
                        bool collect) {
-  new_request(L, op, PRG_REQ_BATCH);
+  prg_call_request(L, op, PRG_REQ_BATCH);
   op->req->params = sets;
   op->req->nsets = nsets;
   op->req->collect = collect;
   if (prg_req_own_params(op->req) != PRG_OK) prg_raise(L, prg_error_oom());
   return prg_op_run(L, op);
-}
-
-/* x:query(sql, …) and its kin */
-static int call_statement(lua_State *L, enum prg_verb_kind verb,
-                          size_t max_rows) {
-  struct prg_op *op = prg_op_resumed(L, call_step);
-  struct prg_value *params;
-  if (op != NULL) return prg_op_run(L, op);
-  op = prg_call_begin(L, verb);
-  op->sql = prg_sql_get(L, op->db, 2);
-  op->opts = prg_sql_params(L, op->sql, 3, &op->arena, &params);
-  prg_call_options(L, op);
-  prg_call_check(L, op);
-  if (max_rows > 0 && op->shape == PRG_SHAPE_COLUMNS)
-    prg_usage(L, "rows = \"columns\" is for query()");
-  return prg_call_run(L, op, params, max_rows);
-}
-
-static int x_query(lua_State *L) {
-  return call_statement(L, PRG_VERB_QUERY, 0);
-}
-
-static int x_first(lua_State *L) {
-  return call_statement(L, PRG_VERB_FIRST, 1);
-}
-
-static int x_one(lua_State *L) {
-  return call_statement(L, PRG_VERB_ONE, 1);
-}
-
-static int x_value(lua_State *L) {
-  return call_statement(L, PRG_VERB_VALUE, 1);
-}
-
-static int x_execute(lua_State *L) {
-  return call_statement(L, PRG_VERB_EXECUTE, 0);
-}
-
-/* ---- scripts, batches, pings, transaction control ----------------------- */
-
-/* x:script(sql [, opts]) */
-static int x_script(lua_State *L) {
-  struct prg_op *op = prg_op_resumed(L, call_step);
-  if (op != NULL) return prg_op_run(L, op);
-  lua_settop(L, 3);
-  op = prg_call_begin(L, PRG_VERB_SCRIPT);
-  op->sql = prg_sql_once(L, op->db, 2);
-  op->sql->refs++;
-  if (!lua_isnil(L, 3)) {
-    if (!prg_is_plain_table(L, 3))
-      prg_usage(L,
-                "script: the options must be a table, not %s (a script "
-                "takes no parameters)",
-                luaL_typename(L, 3));
-    op->opts = 3;
-  }
-  prg_call_options(L, op);
-  if (op->sql->scan.nparams > 0)
-    prg_usage(L, "a script takes no parameters, and this one has %d",
-              op->sql->scan.nparams);
-  if ((op->sql->stmt->flags & PRG_STMT_COPY) != 0)
-    prg_usage(L, "COPY from or to the client cannot be part of a script");
-  if (op->exec != NULL && op->exec->is_tx &&
-      (op->sql->stmt->flags & PRG_STMT_CONTROL) != 0)
-    prg_usage(L,
-              "the script begins or ends a transaction, and it is called "
-              "in a transaction block");
-  if ((op->sql->stmt->flags & PRG_STMT_EMPTY) != 0) {
-    prg_op_drop(op);
-    lua_createtable(L, 0, 0);
-    return 1;
-  }
-  op->sql->stmt->lane = PRG_LANE_WRITE;
-  new_request(L, op, PRG_REQ_SCRIPT);
-  return prg_op_run(L, op);
-}
-
-/* The sets of a batch, one after the other, in the arena. */
-static struct prg_value *read_sets(lua_State *L, struct prg_op *op, int list) {
-  size_t i, n = lua_rawlen(L, list);
-  size_t width = (size_t)op->sql->scan.nparams;
-  struct prg_value *all =
-      prg_arena_alloc(&op->arena, sizeof *all * (n * width + 1));
-  if (all == NULL) prg_raise(L, prg_error_oom());
-  for (i = 0; i < n; i++) {
-    struct prg_value *v;
-    lua_rawgeti(L, list, (int)i + 1);
-    if (!prg_is_plain_table(L, -1))
-      prg_usage(L, "set %d of the list is not a table of parameters",
-                (int)i + 1);
-    v = prg_sql_table(L, op->sql, lua_gettop(L), &op->arena);
-    memcpy(all + i * width, v, sizeof *v * width);
-    lua_pop(L, 1);
-  }
-  return all;
-}
-
-/* core.execute_many(x, sql, list [, opts]) -> { affected } */
-static int x_execute_many(lua_State *L) {
-  struct prg_op *op = prg_op_resumed(L, call_step);
-  if (op != NULL) return prg_op_run(L, op);
-  lua_settop(L, 4);
-  op = prg_call_begin(L, PRG_VERB_MANY);
-  op->sql = prg_sql_get(L, op->db, 2);
-  if (lua_type(L, 3) != LUA_TTABLE)
-    prg_usage(L, "execute_many: a list of parameter tables is expected, not %s",
-              luaL_typename(L, 3));
-  if (!lua_isnil(L, 4)) {
-    if (!prg_is_plain_table(L, 4))
-      prg_usage(L, "the options must be a table, not %s", luaL_typename(L, 4));
-    op->opts = 4;
-  }
-  prg_call_options(L, op);
-  if (op->shape != PRG_SHAPE_RECORD || op->class)
-    prg_usage(L, "execute_many gives no rows: the only option is timeout");
-  prg_call_check(L, op);
-  if (lua_rawlen(L, 3) == 0) {
-    lua_pushnil(L);
-    if (lua_next(L, 3) != 0)
-      prg_usage(L,
-                "execute_many: a list of parameter tables is expected, "
-                "{ { … }, … }");
-    prg_op_drop(op);
-    lua_createtable(L, 0, 1);
-    lua_pushinteger(L, 0);
-    lua_setfield(L, -2, "affected");
-    return 1;
-  }
-  op->sql->stmt->lane = PRG_LANE_WRITE;
-  return prg_call_run_batch(L, op, read_sets(L, op, 3), lua_rawlen(L, 3),
-                            false);
-}
-
-/* x:ping() */
-static int x_ping(lua_State *L) {
-  struct prg_op *op = prg_op_resumed(L, call_step);
-  if (op != NULL) return prg_op_run(L, op);
-  lua_settop(L, 1);
-  op = prg_call_begin(L, PRG_VERB_PING);
-  prg_call_options(L, op);
-  new_request(L, op, PRG_REQ_PING);
-  return prg_op_run(L, op);
-}
-
-/* core.control(block, sql, ends [, seconds]) -> command tag: a statement of the
-** Lua part on its own block; `ends`: later calls on the block are refused from
-** now on */
-static int core_control(lua_State *L) {
-  struct prg_op *op = prg_op_resumed(L, call_step);
-  struct prg_exec *x;
-  if (op != NULL) return prg_op_run(L, op);
-  lua_settop(L, 4);
-  x = prg_exec_test(L, 1);
-  if (x == NULL) return prg_usage(L, "control: a block is expected");
-  if (x->lease != NULL) prg_slot_check_own(L, x->lease->slot);
-  prg_db_check_usable(L, x->db);
-  op = begin_on(L, x->db, x, PRG_VERB_CONTROL);
-  op->closing = lua_toboolean(L, 3);
-  op->sql = prg_sql_get(L, op->db, 2);
-  prg_call_options(L, op);
-  if (!lua_isnil(L, 4)) op->span = prg_check_seconds(L, 4, "control");
-  new_request(L, op, PRG_REQ_QUERY);
-  return prg_op_run(L, op);
-}
-
-/* core.internal(x, sql, …) -> { affected, … }: as execute, for statements of
-*the
-** Lua part that clean up behind themselves (a cursor in a transaction) */
-static int core_internal(lua_State *L) {
-  return call_statement(L, PRG_VERB_INTERNAL, 0);
-}
-
-/* core.begin_sql(x, isolation | nil, readonly, deferrable) -> SQL */
-static int core_begin_sql(lua_State *L) {
-  struct prg_tx_options o;
-  struct prg_error *err = NULL;
-  struct prg_exec *x;
-  struct prg_db *db;
-  struct prg_buf b;
-  lua_settop(L, 4);
-  db = prg_exec_resolve(L, &x);
-  o.isolation = luaL_optstring(L, 2, NULL);
-  o.readonly = lua_toboolean(L, 3);
-  o.deferrable = lua_toboolean(L, 4);
-  prg_buf_init(&b, 4096);
-  if (prg_dialect_begin(db->dialect, &o, &b, &err) != PRG_OK) {
-    prg_buf_fini(&b);
-    return prg_raise(L, err);
-  }
-  lua_pushlstring(L, b.data, b.len); /* may lose b on a memory error: 4 KiB */
-  prg_buf_fini(&b);
-  return 1;
-}
-
-/* core.describe(x, sql) -> { read, cursor, locks, keyword }: what the scanner
-** says of a statement */
-static int core_describe(lua_State *L) {
-  struct prg_exec *x;
-  struct prg_db *db = prg_exec_resolve(L, &x);
-  struct prg_sql *s = prg_sql_get(L, db, 2);
-  s->refs--; /* the cache keeps it */
-  lua_createtable(L, 0, 4);
-  lua_pushboolean(L, (s->stmt->flags & PRG_STMT_READ) != 0);
-  lua_setfield(L, -2, "read");
-  lua_pushboolean(L, (s->stmt->flags & PRG_STMT_CURSOR) != 0);
-  lua_setfield(L, -2, "cursor");
-  lua_pushboolean(L, s->scan.locking);
-  lua_setfield(L, -2, "locks");
-  lua_pushstring(L, s->scan.keyword);
-  lua_setfield(L, -2, "keyword");
-  return 1;
-}
-
-static const luaL_Reg verbs[] = {{"query", x_query},
-                                 {"first", x_first},
-                                 {"one", x_one},
-                                 {"value", x_value},
-                                 {"execute", x_execute},
-                                 {"execute_many", x_execute_many},
-                                 {"script", x_script},
-                                 {"ping", x_ping},
-                                 {NULL, NULL}};
-
-static const luaL_Reg functions[] = {{"control", core_control},
-                                     {"internal", core_internal},
-                                     {"begin_sql", core_begin_sql},
-                                     {"describe", core_describe},
-                                     {NULL, NULL}};
-
-int prg_call_open(lua_State *L) {
-  lua_createtable(L, 0, 8);
-  prg_set_functions(L, verbs);
-  lua_setfield(L, -2, "verbs");
-  prg_set_functions(L, functions);
-  return 0;
 }

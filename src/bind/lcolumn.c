@@ -154,12 +154,21 @@ static void set_int(struct prg_value *out, int64_t v) {
   out->u.i = v;
 }
 
+/* Digits beyond int64_t, for a column that has room for them. */
+static bool to_large(struct conv *c, int i, struct prg_value *out) {
+  if (c->t->col->bits <= 64 || lua_type(c->L, i) != LUA_TSTRING) return false;
+  out->type = PRG_DECIMAL;
+  out->u.s.p = lua_tolstring(c->L, i, &out->u.s.n);
+  return true;
+}
+
 static void to_int(struct conv *c, int i, struct prg_value *out) {
   int bits = c->t->col->bits;
   int64_t v = 0, max = INT64_MAX;
   enum digits how = any_integer(c->L, i, &v);
   if (bits > 0 && bits < 64) max = ((int64_t)1 << (bits - 1)) - 1;
   if (how == DIGITS_NONE) refuse(c, i, "an integer");
+  if (how == DIGITS_LARGE && to_large(c, i, out)) return;
   if (how == DIGITS_LARGE || v > max || v < -max - 1)
     refuse_range(c, i, "is out of range");
   set_int(out, v);
@@ -311,7 +320,26 @@ static void to_uuid(struct conv *c, int i, struct prg_value *out) {
   to_text(c, i, out);
   if (!prg_uuid(out->u.s.p, out->u.s.n, buf))
     refuse(c, i, "a UUID (8-4-4-4-12 hexadecimal digits)");
-  if (has(c, PRG_BUILD_CANON)) own_text(c, buf, 36, out);
+  own_text(c, buf, 36, out); /* databases may have it as a text */
+}
+
+/* Z or an offset behind the time of day. */
+static bool has_zone(const struct prg_text *t) {
+  size_t i;
+  if (t->n == 0) return false;
+  if (t->p[t->n - 1] == 'Z' || t->p[t->n - 1] == 'z') return true;
+  for (i = sizeof "2026-11-20" - 1; i < t->n; i++)
+    if (t->p[i] == '+' || t->p[i] == '-') return true;
+  return false;
+}
+
+/* What cannot be read here is the server's to refuse. */
+static void to_utc(struct conv *c, struct prg_value *out) {
+  char buf[PRG_CIVIL_ROOM];
+  size_t n;
+  if (!has_zone(&out->u.s)) return;
+  n = prg_civil(PRG_CIVIL_TIMESTAMPTZ, out->u.s.p, out->u.s.n, buf);
+  if (n > 0 && buf[n - 1] == 'Z') own_text(c, buf, n - 1, out);
 }
 
 static void to_civil(struct conv *c, int i, struct prg_value *out) {
@@ -331,6 +359,9 @@ static void to_civil(struct conv *c, int i, struct prg_value *out) {
   size_t n;
   if (lua_type(c->L, i) != LUA_TSTRING) refuse(c, i, forms[c->cls].wants);
   to_text(c, i, out);
+  if (has(c, PRG_BUILD_UTC) &&
+      (c->cls == PRG_CLASS_TIMESTAMP || c->cls == PRG_CLASS_TIMESTAMPTZ))
+    to_utc(c, out);
   if (!has(c, PRG_BUILD_CANON)) return;
   n = prg_civil(forms[c->cls].kind, out->u.s.p, out->u.s.n, buf);
   if (n == 0) refuse(c, i, forms[c->cls].wants);

@@ -86,7 +86,7 @@ int prg_copy_select(lua_State *L) {
 }
 
 void prg_copy_columns(lua_State *L, struct prg_copier *s, int i) {
-  const struct prg_reader r = {s->db, s->table, &s->arena};
+  const struct prg_reader r = {s->is.db, s->table, &s->arena};
   size_t n = 16;
   if (s->cols == NULL)
     s->cols = prg_read_columns(L, &r, i, "columns", &s->ncols);
@@ -106,7 +106,7 @@ void prg_copy_columns(lua_State *L, struct prg_copier *s, int i) {
 
 static size_t refuse_name(lua_State *L, const struct prg_copier *s,
                           const char *name, size_t n) {
-  const struct prg_reader r = {s->db, s->table, (struct prg_arena *)&s->row};
+  const struct prg_reader r = {s->is.db, s->table, (struct prg_arena *)&s->row};
   if (prg_table_col(s->table, name, n) == NULL)
     prg_unknown_column(L, &r, "record", name);
   prg_usage(L,
@@ -178,7 +178,7 @@ static inline size_t find_column(lua_State *L, struct prg_copier *s,
 static inline void read_value(lua_State *L, struct prg_copier *s, size_t k) {
   const struct prg_col *c = s->cols[k];
   if (!prg_read_plain(L, lua_type(L, -1), c, &s->cells[k])) {
-    const struct prg_reader r = {s->db, s->table, &s->row};
+    const struct prg_reader r = {s->is.db, s->table, &s->row};
     prg_column_value(L, &r, lua_gettop(L), c, &s->cells[k]);
   }
 }
@@ -209,7 +209,7 @@ static void write_row(lua_State *L, struct prg_copier *s,
                       const struct prg_value *cells) {
   struct prg_error *e = NULL;
   s->nrows++;
-  if (s->db->driver->copy_row(s->req, cells, &e) == PRG_OK) return;
+  if (s->is.db->driver->copy_row(s->is.req, cells, &e) == PRG_OK) return;
   s->reading = true;
   prg_raise(L, e);
 }
@@ -300,7 +300,7 @@ static int copy_put_bytes(lua_State *L) {
     return prg_usage(L, "copy_in: a COPY statement takes strings, not %s",
                      luaL_typename(L, 2));
   if (from <= n && !prg_copy_is_full(s)) {
-    b = &s->req->copy->out;
+    b = &s->is.req->copy->out;
     room = PRG_COPY_FRAME - b->len;
     if (room > n - from + 1) room = n - from + 1;
     prg_buf_add(b, p + from - 1, room);

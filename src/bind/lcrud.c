@@ -14,6 +14,9 @@
 **   mark      the row has a field "perigee:mark" (prg_returning in sql/build.h)
 **   whole     all columns are returned, as hooks need them, whatever `returning`
 **             says (which is checked nevertheless)
+**   apart     rows are read by another statement: `returning` is only checked, and
+**             the result is that of execute(). With `mark` last_id says what the
+**             insert ran into (PRG_MARK_ in sql/build.h)
 */
 #include "bind/crud_int.h"
 
@@ -554,15 +557,23 @@ static void return_whole(lua_State *L, struct prg_op *op,
   op->verb = PRG_VERB_FIRST;
 }
 
+/* What is returned is for another statement to read. */
+static void read_apart(struct prg_op *op, struct prg_returning *out) {
+  op->verb = PRG_VERB_EXECUTE;
+  op->class = 0;
+  op->shape = PRG_SHAPE_RECORD;
+  out->any = false;
+}
+
 /* insert(x, h, record, opts, inner) -> row, nil where on_conflict kept one; the
 ** count with returning = false */
 static int crud_insert(lua_State *L) {
   enum { O_RETURNING, O_ON_CONFLICT };
-  enum { I_CONFLICT, I_KEY, I_SET, I_CREATED, I_MARK, I_WHOLE };
+  enum { I_CONFLICT, I_KEY, I_SET, I_CREATED, I_MARK, I_WHOLE, I_APART };
   struct prg_option own[] = {{"returning", 0}, {"on_conflict", 0}, {NULL, 0}};
   struct prg_option inner[] = {{"conflict", 0}, {"key", 0},  {"set", 0},
                                {"created", 0},  {"mark", 0}, {"whole", 0},
-                               {NULL, 0}};
+                               {"apart", 0},    {NULL, 0}};
   struct prg_insert s = {.conflict = PRG_CONFLICT_ERROR};
   struct prg_reader r;
   struct prg_op *op;
@@ -582,6 +593,7 @@ static int crud_insert(lua_State *L) {
   if (read_flag(L, &inner[I_WHOLE])) return_whole(L, op, &s.returning);
   s.returning.created = read_flag(L, &inner[I_CREATED]);
   s.returning.mark = read_flag(L, &inner[I_MARK]);
+  if (read_flag(L, &inner[I_APART])) read_apart(op, &s.returning);
   return prg_crud_run(L, op, emit_insert, &s);
 }
 

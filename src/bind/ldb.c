@@ -176,6 +176,7 @@ static void on_notice(const struct prg_error *n, void *ud) {
   prg_error_set(copy, PRG_EF_DETAIL, n->field[PRG_EF_DETAIL]);
   prg_error_set(copy, PRG_EF_HINT, n->field[PRG_EF_HINT]);
   memcpy(copy->sqlstate, n->sqlstate, sizeof copy->sqlstate);
+  copy->code = n->code;
   prg_db_note(db, copy);
 }
 
@@ -188,6 +189,7 @@ static void fill_config(lua_State *L, struct prg_config *c) {
   c->statement_cache = count_field(L, 3, "statement_cache", 256);
   c->pipeline =
       has_field(L, 3, "pipeline") ? (int)count_field(L, 3, "pipeline", 0) : -1;
+  c->notices = has_field(L, 3, "on_notice");
   c->lanes = 1;
   lua_getfield(L, 3, "application_name");
   name = lua_tostring(L, -1);
@@ -491,6 +493,8 @@ static int core_driver(lua_State *L) {
   lua_setfield(L, -2, "notify");
   lua_pushboolean(L, (db->dialect->build & PRG_BUILD_STEPS) != 0);
   lua_setfield(L, -2, "steps");
+  lua_pushboolean(L, (db->dialect->build & PRG_BUILD_RETURNING) != 0);
+  lua_setfield(L, -2, "returning");
   lua_setfield(L, -2, "features");
   return 1;
 }

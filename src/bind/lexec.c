@@ -47,9 +47,16 @@ static void check_own(lua_State *L, const struct prg_exec *x) {
   if (x != NULL && x->lease != NULL) prg_slot_check_own(L, x->lease->slot);
 }
 
+static struct prg_db *use(lua_State *L, const struct prg_exec *x) {
+  if (!x->open) raise_closed(L, x);
+  check_own(L, x);
+  prg_db_check_usable(L, x->db);
+  return x->db;
+}
+
 /* The block of the running task on this handle, or NULL. [-0, +0, e] */
 static struct prg_exec *joined(lua_State *L, struct prg_db *db) {
-  struct prg_task *t = prg_task_find(L);
+  struct prg_task *t = prg_task_find_in(L, db->G);
   struct prg_exec *x;
   if (t == NULL) return NULL;
   prg_push_env(L, 1);
@@ -66,24 +73,22 @@ static struct prg_exec *joined(lua_State *L, struct prg_db *db) {
 }
 
 struct prg_db *prg_exec_resolve(lua_State *L, struct prg_exec **exec) {
-  struct prg_db *db = prg_db_test(L, 1);
-  *exec = NULL;
+  struct prg_db *db;
+  *exec = lua_rawlen(L, 1) == sizeof **exec ? prg_exec_test(L, 1) : NULL;
+  if (*exec != NULL) return use(L, *exec);
+  db = prg_db_test(L, 1);
   if (db != NULL) {
     prg_db_check_usable(L, db);
     if (db->scopes > 0) *exec = joined(L, db);
     check_own(L, *exec);
     return db;
   }
-  *exec = prg_exec_test(L, 1);
-  if (*exec == NULL)
-    prg_usage(L,
-              "call it with a colon, x:query(…): a database handle, "
-              "connection or transaction is expected, not %s",
-              luaL_typename(L, 1));
-  if (!(*exec)->open) raise_closed(L, *exec);
-  check_own(L, *exec);
-  prg_db_check_usable(L, (*exec)->db);
-  return (*exec)->db;
+  prg_usage(
+      L,
+      "call it with a colon, x:query(…): a database handle, connection or "
+      "transaction is expected, not %s",
+      luaL_typename(L, 1));
+  return NULL;
 }
 
 /* Still in the queue of a gate: woken by its timer, or for nothing. */
@@ -250,9 +255,8 @@ static size_t add_caller(char *out, size_t size, size_t n,
   return add_text(out, size, n, p);
 }
 
-/* "a.lua:3 < b.lua:9": the callers outside of Perigee, innermost first. */
-void prg_exec_where(lua_State *L, char *out, size_t size) {
-  const struct prg_state *G = prg_state_get(L);
+static void where_in(lua_State *L, const struct prg_state *G, char *out,
+                     size_t size) {
   lua_Debug ar;
   int level, found = 0;
   size_t n = 0;
@@ -263,6 +267,11 @@ void prg_exec_where(lua_State *L, char *out, size_t size) {
     n = add_caller(out, size, n, &ar);
     found++;
   }
+}
+
+/* "a.lua:3 < b.lua:9": the callers outside of Perigee, innermost first. */
+void prg_exec_where(lua_State *L, char *out, size_t size) {
+  where_in(L, prg_state_get(L), out, size);
 }
 
 struct prg_exec *prg_exec_push_conn(lua_State *L, struct prg_db *db,
@@ -314,8 +323,9 @@ static int core_acquire(lua_State *L) {
   lane = luaL_checkstring(L, 2);
   span = lua_isnil(L, 3) ? db->acquire_timeout
                          : prg_check_seconds(L, 3, "acquire_timeout");
-  prg_exec_where(L, where, sizeof where);
-  op = prg_op_begin(L, PRG_OP_ACQUIRE, acquire_step, prg_call_abandon);
+  where_in(L, db->G, where, sizeof where);
+  op =
+      prg_op_begin_in(L, db->G, PRG_OP_ACQUIRE, acquire_step, prg_call_abandon);
   op->db = db;
   op->span = span;
   op->borrow.leased = true;
@@ -489,7 +499,7 @@ static int core_enter(lua_State *L) {
 static int core_leave(lua_State *L) {
   struct prg_db *db = prg_db_check(L, 1);
   struct prg_exec *x = check_exec(L, 2);
-  const struct prg_task *t = prg_task_find(L);
+  const struct prg_task *t = prg_task_find_in(L, db->G);
   lua_settop(L, 3);
   db->scopes--;
   x->scopes--;

@@ -142,6 +142,7 @@ struct prg_op *prg_op_begin_in(lua_State *L, struct prg_state *G,
   op->exec = NULL;
   op->slot = NULL;
   op->req = NULL;
+  op->direct.stmt = NULL;
   op->result = NULL;
   op->sql = NULL;
   op->data = NULL;
@@ -169,9 +170,7 @@ static bool gives_way(struct prg_op *op) {
   now = prg_op_now(op);
   if (t->quick_since == 0) t->quick_since = now;
   if (now - t->quick_since < QUICK_TIME) return false;
-  if (op->req != NULL && op->req->state == PRG_REQ_NEW &&
-      prg_req_own_params(op->req) != PRG_OK)
-    return false;
+  if (prg_call_keep(op) != PRG_OK) return false;
   t->quick = false;
   t->quick_since = 0;
   prg_op_wake(op);

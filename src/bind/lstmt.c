@@ -20,6 +20,7 @@ SAME(EMPTY);
 SAME(CURSOR);
 SAME(UTILITY);
 SAME(VALUES);
+SAME(COMMITS);
 
 static const char box_key = 0; /* registry: metatable of the cache's boxes */
 
@@ -37,6 +38,13 @@ static int box__gc(lua_State *L) {
   return 0;
 }
 
+static bool is_in_order(const struct prg_scan *scan) {
+  int i;
+  for (i = 0; i < scan->nparams; i++)
+    if (scan->order[i] != i) return false;
+  return scan->nparams == scan->nvalues;
+}
+
 /* Scans the text into `s`. NULL, or the error. */
 static struct prg_error *scan(const struct prg_dialect *d, const char *text,
                               size_t len, struct prg_sql *s) {
@@ -45,6 +53,7 @@ static struct prg_error *scan(const struct prg_dialect *d, const char *text,
     if (err != prg_error_oom()) prg_error_set(err, PRG_EF_SQL, text);
     return err;
   }
+  s->in_order = is_in_order(&s->scan);
   s->stmt =
       prg_stmt_new(s->scan.sql, s->scan.len, s->scan.flags, s->scan.nparams);
   return s->stmt == NULL ? prg_error_oom() : NULL;
@@ -250,9 +259,7 @@ static struct prg_value *reorder(lua_State *L, const struct prg_sql *s,
                                  struct prg_arena *a, struct prg_value *v) {
   struct prg_value *out;
   int i;
-  bool same = s->scan.nparams == s->scan.nvalues;
-  for (i = 0; same && i < s->scan.nparams; i++) same = s->scan.order[i] == i;
-  if (same) return v;
+  if (s->in_order) return v;
   out = prg_arena_alloc(a, sizeof *out * (size_t)(s->scan.nparams + 1));
   if (out == NULL) prg_raise(L, prg_error_oom());
   for (i = 0; i < s->scan.nparams; i++) out[i] = v[s->scan.order[i]];

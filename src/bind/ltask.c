@@ -34,7 +34,7 @@ struct prg_task *prg_task_alias(lua_State *L) {
   return t;
 }
 
-static struct prg_task *find_task(lua_State *L, struct prg_state *G) {
+struct prg_task *prg_task_find_in(lua_State *L, struct prg_state *G) {
   struct prg_task *t = G->current;
   if (G->hub == NULL) return NULL; /* the Lua state is being closed */
   if (t != NULL) return t->co == L || prg_task_alias(L) == t ? t : NULL;
@@ -53,11 +53,11 @@ void prg_task_set_alias(lua_State *L, int i) {
 }
 
 struct prg_task *prg_task_find(lua_State *L) {
-  return find_task(L, prg_state_get(L));
+  return prg_task_find_in(L, prg_state_get(L));
 }
 
 struct prg_task *prg_task_current(lua_State *L, struct prg_state *G) {
-  struct prg_task *t = find_task(L, G);
+  struct prg_task *t = prg_task_find_in(L, G);
   if (t == NULL)
     prg_usage(L,
               "this call has to wait, and it is made in a coroutine that the "

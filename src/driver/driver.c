@@ -361,6 +361,20 @@ void prg_conn_submit(struct prg_conn *c, struct prg_req *req) {
   req->submitting = false;
 }
 
+int prg_conn_direct(struct prg_conn *c, struct prg_direct *d) {
+  int rc;
+  if ((c->driver->features & PRG_F_DIRECT) == 0 || c->depth > 0 || is_dead(c) ||
+      !prg_conn_is_drained(c))
+    return PRG_AGAIN;
+  d->result = NULL;
+  d->error = NULL;
+  c->depth++;
+  rc = c->driver->direct(c, d);
+  c->depth--;
+  if (c->closing || c->error != NULL) settle(c, false);
+  return rc;
+}
+
 void prg_req_resume(struct prg_req *req) {
   struct prg_conn *c = req->conn;
   if (req->state == PRG_REQ_DONE && req->error != NULL) {

@@ -53,7 +53,9 @@ enum prg_stmt_flag {
   PRG_STMT_UTILITY = 1 << 8, /* not worth or not fit for a named statement: DDL,
                                 CONTROL, SET, …: everything but SELECT, INSERT,
                                 UPDATE, DELETE, MERGE, VALUES, TABLE, WITH */
-  PRG_STMT_VALUES = 1 << 9   /* INSERT … VALUES */
+  PRG_STMT_VALUES = 1 << 9,  /* INSERT … VALUES */
+  PRG_STMT_COMMITS = 1 << 10 /* commits the transaction that it is in (DDL of
+                                MySQL) */
 };
 
 /* Of statements that are never in flight together with others. */
@@ -98,6 +100,9 @@ struct prg_stmt *prg_stmt_ref(struct prg_stmt *s);
 void prg_stmt_unref(struct prg_stmt *s);
 
 /* ---- requests ----------------------------------------------------------- */
+
+/* Rows may be large. */
+#define PRG_CHUNK_BYTES ((size_t)1 << 20)
 
 enum prg_req_kind {
   PRG_REQ_QUERY,  /* one statement; rows up to max_rows */
@@ -174,7 +179,8 @@ struct prg_req {
   size_t max_rows;       /* QUERY: deliver no more than this; 0: all. When there
                        are more rows, the result has `truncated` set, and
                        the rest is discarded behind the owner's back */
-  size_t chunk;          /* STREAM: rows of a delivery (default 500) */
+  size_t chunk;          /* STREAM: rows of a delivery (default 500); it ends
+                            earlier when it has PRG_CHUNK_BYTES */
   bool alone;  /* STREAM: nobody else uses the connection until it ends, so
                       that a driver with PRG_F_INTERLEAVE need not keep it
                       usable */
@@ -235,6 +241,21 @@ void prg_req_free(struct prg_req *req);
 ** when the next chunk is there at once, state is PAUSED or DONE on return and
 ** `done` is not called. */
 void prg_req_resume(struct prg_req *req);
+
+/* ---- statements without a request --------------------------------------- */
+
+/* A statement whose answer an embedded database may have at once: nothing is queued,
+** copied or timed for it. */
+struct prg_direct {
+  struct prg_stmt *stmt;
+  const struct prg_value *params; /* the owner's, and only for the call */
+  size_t max_rows;                /* as of a QUERY */
+  int64_t now;                    /* what prg_now() says */
+  struct prg_result *none;   /* the owner's: takes the answer of a statement
+                                     without rows */
+  struct prg_result *result; /* the answer: `none`, or the owner's to free */
+  struct prg_error *error;   /* instead of it; the owner's to free */
+};
 
 /* ---- connections -------------------------------------------------------- */
 
@@ -326,8 +347,9 @@ enum prg_feature {
                                  its parent and open its own instead */
   PRG_F_PRELUDE = 1 << 9,     /* prg_req.prelude */
   PRG_F_COPY = 1 << 10,       /* COPY_IN and COPY_OUT */
-  PRG_F_NOTIFY = 1 << 11      /* LISTEN, and PRG_EV_NOTIFY: at any time, in the
+  PRG_F_NOTIFY = 1 << 11,     /* LISTEN, and PRG_EV_NOTIFY: at any time, in the
                              order of the server, none left out */
+  PRG_F_DIRECT = 1 << 12      /* prg_driver.direct */
 };
 
 /* What a handle is opened with: URL and options merged and checked. */
@@ -337,6 +359,7 @@ struct prg_config {
   size_t statement_cache;  /* statements per connection; 0: none */
   int pipeline; /* requests in flight on a connection; -1: as the driver sees fit */
   char *application_name; /* or NULL */
+  bool notices;           /* somebody wants them: they may cost a round trip */
   /* results of driver->check */
   const char
       *dialect;     /* in src/sql, when it is not the driver's; NULL: it is */
@@ -392,6 +415,10 @@ struct prg_driver {
   /* Frees everything but the object itself, in any state, without waiting for
   ** the network. `forked`: we are a child process: do not speak to the server. */
   void (*fini)(struct prg_conn *c, bool forked);
+  /* PRG_F_DIRECT. READY, drained: runs a statement to its end, now. PRG_OK: `result`
+  ** or `error` is set. PRG_AGAIN: it is not for now, and nothing has been changed;
+  ** a request is to be made of it. Reads `d` only during the call. */
+  int (*direct)(struct prg_conn *c, struct prg_direct *d);
 };
 
 /* A new connection object, state NEW, or NULL without memory. */
@@ -405,6 +432,9 @@ void prg_conn_connect(struct prg_conn *c, int64_t due);
 ** DONE (STREAM: PAUSED or DONE) on return and `done` is not called. On a
 ** connection that is not READY the request ends with a `closed` error. */
 void prg_conn_submit(struct prg_conn *c, struct prg_req *req);
+/* Runs a statement at once, if that can be: PRG_OK. Else PRG_AGAIN: submit a request.
+** Not for statements with one of PRG_STMT_ALONE. */
+int prg_conn_direct(struct prg_conn *c, struct prg_direct *d) PRG_MUSTCHECK;
 /* Closes from any state: every request ends with `closed` (cause: reason), no
 ** event is sent. The pointer is dead. `reason` is copied. */
 void prg_conn_close(struct prg_conn *c, const char *reason);

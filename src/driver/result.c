@@ -34,6 +34,23 @@ void prg_desc_unref(struct prg_desc *d) {
   if (d != NULL && --d->refs == 0) prg_free(d);
 }
 
+static const struct prg_value *no_row(struct prg_result *r, size_t i) {
+  (void)r;
+  (void)i;
+  return NULL;
+}
+
+static void free_none(struct prg_result *r) {
+  (void)r;
+}
+
+void prg_result_none(struct prg_result *r) {
+  static const struct prg_result_ops ops = {no_row, free_none};
+  memset(r, 0, sizeof *r);
+  r->ops = &ops;
+  r->affected = -1;
+}
+
 void prg_result_free(struct prg_result *r) {
   while (r != NULL) {
     struct prg_result *next = r->next;

@@ -60,6 +60,8 @@ static inline const struct prg_value *prg_result_row(struct prg_result *r,
                                                      size_t i) {
   return r->ops->row(r, i);
 }
+/* Makes `r`, which nobody needs to free, that of a statement without rows. */
+void prg_result_none(struct prg_result *r);
 /* Frees the chain; NULL is fine. */
 void prg_result_free(struct prg_result *r);
 

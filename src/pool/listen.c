@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/process.h"
+#include "pool/pool_int.h"
 
 #define BACKOFF_FIRST (10 * PRG_MS)
 #define BACKOFF_MAX (5 * PRG_SECOND)
@@ -479,28 +480,18 @@ static void lose(struct prg_ear *ear, const char *reason) {
   if (ear->listeners.count > 0) retry_later(ear);
 }
 
-/* Can another attempt have a different end? */
-static bool is_transient(const struct prg_error *e) {
-  return e->kind != PRG_K_AUTH && e->kind != PRG_K_USAGE &&
-         e->kind != PRG_K_PERMISSION && e->kind != PRG_K_UNSUPPORTED &&
-         strncmp(e->sqlstate, "3D", 2) != 0;
-}
-
-static bool is_server_busy(const struct prg_error *e) {
-  return strcmp(e->sqlstate, "57P03") == 0 || strcmp(e->sqlstate, "53300") == 0;
-}
-
 /* An attempt to connect has failed: all learn of it when it cannot get better,
 ** else those who have just come, after a while. */
 static void not_opened(struct prg_ear *ear, struct prg_error *e) {
   struct prg_link *k = prg_list_first(&ear->listeners);
   int64_t now = prg_now();
-  bool fatal = !is_transient(e);
+  bool fatal = !prg__is_transient(e);
   drop_conn(ear, "could not be opened");
   while (k != NULL) {
     struct prg_link *next = prg_list_next(&ear->listeners, k);
     struct prg_listener *l = PRG_CONTAINER(k, struct prg_listener, link);
-    if (fatal || (!l->ready && now - l->since >= GRACE && !is_server_busy(e)))
+    if (fatal ||
+        (!l->ready && now - l->since >= GRACE && !prg__is_server_busy(e)))
       end(l, prg_error_ref(e));
     k = next;
   }

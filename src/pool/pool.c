@@ -309,16 +309,18 @@ static void serve(struct lane *l) {
 
 /* ---- connecting --------------------------------------------------------- */
 
-/* Can another attempt have a different end? */
-static bool is_transient(const struct prg_error *e) {
+bool prg__is_transient(const struct prg_error *e) {
   if (e->kind == PRG_K_AUTH || e->kind == PRG_K_USAGE ||
       e->kind == PRG_K_PERMISSION || e->kind == PRG_K_UNSUPPORTED)
     return false;
-  return e->code == 0 && strncmp(e->sqlstate, "3D", 2) != 0;
+  if (e->code != 0 && e->sqlstate[0] == '\0') return false;
+  return strncmp(e->sqlstate, "3D", 2) != 0 &&
+         strncmp(e->sqlstate, "42", 2) != 0;
 }
 
-static bool is_server_busy(const struct prg_error *e) {
-  return strcmp(e->sqlstate, "57P03") == 0 || strcmp(e->sqlstate, "53300") == 0;
+bool prg__is_server_busy(const struct prg_error *e) {
+  return strcmp(e->sqlstate, "57P03") == 0 ||
+         strcmp(e->sqlstate, "53300") == 0 || strcmp(e->sqlstate, "08004") == 0;
 }
 
 /* Tells those who should know that connecting failed: all of them when it
@@ -327,8 +329,8 @@ static void tell_failure(struct lane *l) {
   struct prg_error *e = l->failure;
   int64_t now = prg_now();
   struct prg_borrow *b;
-  bool fatal = !is_transient(e);
-  if (!fatal && is_server_busy(e)) return;
+  bool fatal = !prg__is_transient(e);
+  if (!fatal && prg__is_server_busy(e)) return;
   while ((b = prg__lane_first(l)) != NULL) {
     if (!fatal && now - b->since < CONNECT_GRACE) break;
     prg_error_ref(e);

@@ -91,6 +91,11 @@ void prg__borrow_stop(struct prg_pool *p, struct prg_borrow *b);
 /* Takes over `error`. */
 void prg__borrow_refuse(struct prg_pool *p, struct prg_borrow *b,
                         struct prg_error *error);
+/* Can another attempt to connect have a different end? Not with a file (a code, and no
+** SQLSTATE), and not when a name is wrong. */
+bool prg__is_transient(const struct prg_error *e);
+/* Is there a server that takes no more for now? */
+bool prg__is_server_busy(const struct prg_error *e);
 /* Of the last attempt to connect; takes over `e`. */
 void prg__lane_set_failure(struct lane *l, struct prg_error *e);
 void prg__lane_on_retry(struct prg_timer *t);

@@ -133,8 +133,14 @@ struct prg_returning {
                 "perigee:mark", 0 when the row was inserted. Else it is the row
                 that was there, also with PRG_CONFLICT_NOTHING: 1 when it has the
                 key, 2 when it has another one, 3 when it has the key and is none
-                that `only` allows. With 2 and 3 it was left as it is */
+                that `only` allows. With 2 and 3 it was left as it is. Where
+                there is no RETURNING the statement's last id is PRG_MARK_… */
 };
+
+/* No id is so large: as signed numbers they are 1, 2 and 3 above -2^62. */
+#define PRG_MARK_THERE "13835058055282163713"
+#define PRG_MARK_OTHER "13835058055282163714"
+#define PRG_MARK_BARRED "13835058055282163715"
 
 /* What happens when a row with the same key is there. */
 enum prg_conflict {

@@ -31,6 +31,9 @@ void prg__emit_names(struct prg_emit *e, const struct prg_col *const *cols,
 /* " RETURNING …", or nothing. Columns of the table `t` are written behind the
 ** emitter's qualifier. */
 void prg__emit_returning(struct prg_emit *e, const struct prg_returning *r);
+/* What an insert writes into a column; the `first` of a row puts the mark back. */
+void prg__emit_cell(struct prg_emit *e, const struct prg_insert *s,
+                    const struct prg_operand *to, bool first);
 /* What follows VALUES when a row with the same key is there. */
 void prg__emit_conflict(struct prg_emit *e, const struct prg_insert *s);
 

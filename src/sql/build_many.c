@@ -99,8 +99,9 @@ void prg_emit_insert_values(struct prg_emit *e, const struct prg_insert_many *s,
   for (size_t r = 0; r < rows; r++) {
     prg_emit_text(e, r == 0 ? "(" : ", (");
     for (size_t i = 0; i < s->ncols; i++) {
+      const struct prg_operand to = {.value = values[r * s->ncols + i]};
       if (i > 0) prg_emit_text(e, ", ");
-      prg_emit_param(e, &values[r * s->ncols + i]);
+      prg__emit_cell(e, &one, &to, i == 0);
     }
     prg_emit_text(e, ")");
   }

@@ -127,8 +127,8 @@ static void emit_on_conflict(struct prg_emit *e, const struct prg_insert *s) {
     emit_do_update(e, s);
 }
 
-/* ON DUPLICATE KEY UPDATE fires on any key. With PRG_BUILD_STEPS a variable of the
-** session notes what was there: see prg_returning.mark. */
+/* ON DUPLICATE KEY UPDATE fires on any key. With PRG_BUILD_STEPS the statement notes what
+** was there: see prg_returning.mark. */
 static bool has_mark(const struct prg_emit *e, const struct prg_insert *s) {
   return s->conflict != PRG_CONFLICT_ERROR && s->returning.mark &&
          (e->d->build & PRG_BUILD_STEPS) != 0;
@@ -151,10 +151,25 @@ static void emit_same_key(struct prg_emit *e, const struct prg_insert *s) {
   }
 }
 
+/* How the mark is noted: where there is RETURNING in a variable, else as the id that
+** the statement gives. */
+struct mark {
+  const char *before, *there, *other, *barred, *behind;
+};
+
+static const struct mark *mark_of(const struct prg_emit *e) {
+  static const struct mark variable = {" = IF((@perigee := ", "1", "2", "3",
+                                       ") = 0, "};
+  static const struct mark id = {" = IF(LAST_INSERT_ID(", PRG_MARK_THERE,
+                                 PRG_MARK_OTHER, PRG_MARK_BARRED, ") = 0, "};
+  return (e->d->build & PRG_BUILD_RETURNING) != 0 ? &variable : &id;
+}
+
 static void emit_mark(struct prg_emit *e, const struct prg_insert *s) {
   const struct prg_col *col = same_col(s);
+  const struct mark *m = mark_of(e);
   prg_emit_name(e, &col->quoted);
-  prg_emit_text(e, " = IF((@perigee := ");
+  prg_emit_text(e, m->before);
   if (s->key != NULL) {
     prg_emit_text(e, "IF(");
     emit_same_key(e, s);
@@ -163,29 +178,39 @@ static void emit_mark(struct prg_emit *e, const struct prg_insert *s) {
   if (!prg_cond_is_all(s->only)) {
     prg_emit_text(e, "IF(");
     prg_emit_cond(e, s->only);
-    prg_emit_text(e, ", 1, 3)");
+    prg_emit_text(e, ", ");
+    prg_emit_text(e, m->there);
+    prg_emit_text(e, ", ");
+    prg_emit_text(e, m->barred);
+    prg_emit_text(e, ")");
   } else {
-    prg_emit_text(e, "1");
+    prg_emit_text(e, m->there);
   }
-  prg_emit_text(e, s->key != NULL ? ", 2)) = 0, " : ") = 0, ");
+  if (s->key != NULL) {
+    prg_emit_text(e, ", ");
+    prg_emit_text(e, m->other);
+    prg_emit_text(e, ")");
+  }
+  prg_emit_text(e, m->behind);
   prg_emit_name(e, &col->quoted);
   prg_emit_text(e, ", ");
   prg_emit_name(e, &col->quoted);
   prg_emit_text(e, ")");
 }
 
-/* `only` has no clause of its own here: a column keeps its value where it is not
-** so. */
-static bool emit_guard(struct prg_emit *e, const struct prg_insert *s) {
-  if (has_mark(e, s)) {
-    prg_emit_text(e, "IF(@perigee = 1, ");
-    return true;
-  }
-  if (prg_cond_is_all(s->only)) return false;
+/* Where nothing is to be written a column keeps its value. */
+static void emit_guard(struct prg_emit *e, const struct prg_insert *s) {
   prg_emit_text(e, "IF(");
-  prg_emit_cond(e, s->only);
+  if ((e->d->build & PRG_BUILD_RETURNING) != 0) {
+    prg_emit_text(e, "@perigee = 1");
+  } else {
+    emit_same_key(e, s);
+    if (!prg_cond_is_all(s->only)) {
+      prg_emit_text(e, " AND ");
+      prg_emit_cond(e, s->only);
+    }
+  }
   prg_emit_text(e, ", ");
-  return true;
 }
 
 /* One column of ON DUPLICATE KEY UPDATE; `set` NULL: what the insert would have
@@ -193,10 +218,10 @@ static bool emit_guard(struct prg_emit *e, const struct prg_insert *s) {
 static void emit_duplicate(struct prg_emit *e, const struct prg_insert *s,
                            const struct prg_col *col,
                            const struct prg_set *set) {
-  bool guarded;
+  prg_emit_text(e, ", ");
   prg_emit_name(e, &col->quoted);
   prg_emit_text(e, " = ");
-  guarded = emit_guard(e, s);
+  emit_guard(e, s);
   if (set != NULL && !set->is_default) {
     prg__emit_operand(e, &set->to);
   } else {
@@ -204,38 +229,19 @@ static void emit_duplicate(struct prg_emit *e, const struct prg_insert *s,
     prg_emit_name(e, &col->quoted);
     prg_emit_text(e, ")");
   }
-  if (!guarded) return;
   prg_emit_text(e, ", ");
   prg_emit_name(e, &col->quoted);
   prg_emit_text(e, ")");
 }
 
-/* Nothing: a column is set to itself, which counts as no row. */
-static void emit_nothing(struct prg_emit *e, const struct prg_insert *s) {
-  prg_emit_name(e, &same_col(s)->quoted);
-  prg_emit_text(e, " = ");
-  prg_emit_name(e, &same_col(s)->quoted);
-}
-
 static void emit_on_duplicate(struct prg_emit *e, const struct prg_insert *s) {
-  bool update = s->conflict == PRG_CONFLICT_UPDATE;
-  const char *joint = "";
   prg_emit_text(e, " ON DUPLICATE KEY UPDATE ");
-  if (has_mark(e, s)) {
-    emit_mark(e, s);
-    joint = ", ";
-  } else if (!update || s->nupdates + s->nfrom == 0) {
-    emit_nothing(e, s);
-  }
-  if (!update) return;
-  for (size_t i = 0; i < s->nupdates; i++, joint = ", ") {
-    prg_emit_text(e, joint);
+  emit_mark(e, s);
+  if (s->conflict != PRG_CONFLICT_UPDATE) return;
+  for (size_t i = 0; i < s->nupdates; i++)
     emit_duplicate(e, s, s->updates[i].col, &s->updates[i]);
-  }
-  for (size_t i = 0; i < s->nfrom; i++, joint = ", ") {
-    prg_emit_text(e, joint);
+  for (size_t i = 0; i < s->nfrom; i++)
     emit_duplicate(e, s, s->from_row[i], NULL);
-  }
 }
 
 void prg__emit_conflict(struct prg_emit *e, const struct prg_insert *s) {
@@ -268,16 +274,25 @@ static void emit_defaults(struct prg_emit *e, const struct prg_insert *s) {
     prg_emit_text(e, " DEFAULT VALUES");
 }
 
-/* The mark is put back when the row is made: a statement that failed may have left one. */
+/* The mark is put back when the row is made: a statement that failed, or the row before,
+** may have left one. */
 static void emit_unmarked(struct prg_emit *e, const struct prg_operand *to) {
   prg_emit_text(e, "IF((@perigee := 0) = 0, ");
   prg__emit_operand(e, to);
   prg_emit_text(e, ", NULL)");
 }
 
+void prg__emit_cell(struct prg_emit *e, const struct prg_insert *s,
+                    const struct prg_operand *to, bool first) {
+  if (first && has_mark(e, s) && (e->d->build & PRG_BUILD_RETURNING) != 0)
+    emit_unmarked(e, to);
+  else
+    prg__emit_operand(e, to);
+}
+
 static void emit_given(struct prg_emit *e, const struct prg_insert *s) {
   const char *joint = " (";
-  bool mark = has_mark(e, s);
+  bool first = true;
   for (size_t i = 0; i < s->nsets; i++) {
     if (s->sets[i].is_default) continue;
     prg_emit_text(e, joint);
@@ -288,11 +303,8 @@ static void emit_given(struct prg_emit *e, const struct prg_insert *s) {
   for (size_t i = 0; i < s->nsets; i++) {
     if (s->sets[i].is_default) continue;
     prg_emit_text(e, joint);
-    if (mark)
-      emit_unmarked(e, &s->sets[i].to);
-    else
-      prg__emit_operand(e, &s->sets[i].to);
-    mark = false;
+    prg__emit_cell(e, s, &s->sets[i].to, first);
+    first = false;
     joint = ", ";
   }
   prg_emit_text(e, ")");
@@ -314,14 +326,24 @@ void prg_emit_insert(struct prg_emit *e, const struct prg_insert *s) {
 
 /* ---- UPDATE, DELETE ----------------------------------------------------- */
 
+static void emit_sets(struct prg_emit *e, const struct prg_update *s) {
+  const char *joint = " SET ";
+  bool in_turn = (e->d->build & PRG_BUILD_IN_TURN) != 0;
+  /* Expressions go first then, for they are meant of the row as it was. */
+  for (int pass = in_turn ? 0 : 1; pass < 2; pass++)
+    for (size_t i = 0; i < s->nsets; i++) {
+      bool first = s->sets[i].to.raw != NULL;
+      if (in_turn && first != (pass == 0)) continue;
+      prg_emit_text(e, joint);
+      emit_set(e, &s->sets[i], NULL);
+      joint = ", ";
+    }
+}
+
 void prg_emit_update(struct prg_emit *e, const struct prg_update *s) {
   prg_emit_text(e, "UPDATE ");
   prg_emit_name(e, &s->table->quoted);
-  prg_emit_text(e, " SET ");
-  for (size_t i = 0; i < s->nsets; i++) {
-    if (i > 0) prg_emit_text(e, ", ");
-    emit_set(e, &s->sets[i], NULL);
-  }
+  emit_sets(e, s);
   prg__emit_where(e, s->where);
   if (s->returning.any && (e->d->build & PRG_BUILD_UPDATE_PLAIN) != 0)
     prg__emit_fail(

@@ -51,7 +51,7 @@ static unsigned form_flags(const struct prg_dialect *d,
     case PRG__F_INSERT:
       return s->values && !s->select ? PRG_SCAN_VALUES : 0u;
     case PRG__F_CREATE:
-      return PRG_SCAN_UTILITY | (s->temp ? PRG_SCAN_SESSION : 0u);
+      return s->temp ? PRG_SCAN_UTILITY | PRG_SCAN_SESSION : verb_flags(d, s);
     case PRG__F_COPY:
       return PRG_SCAN_UTILITY | (s->stream ? PRG_SCAN_COPY : 0u);
     case PRG__F_PRAGMA:
@@ -340,8 +340,8 @@ void prg__class_init(struct prg__class *c, const struct prg_dialect *d) {
 }
 
 void prg__class_result(const struct prg__class *c, struct prg_scan *out) {
-  const unsigned sums =
-      PRG_SCAN_CONTROL | PRG_SCAN_SESSION | PRG_SCAN_TOUCH | PRG_SCAN_COPY;
+  const unsigned sums = PRG_SCAN_CONTROL | PRG_SCAN_SESSION | PRG_SCAN_TOUCH |
+                        PRG_SCAN_COPY | PRG_SCAN_COMMITS;
   size_t n = c->keyword.len;
   out->locking = c->locking;
   out->unbalanced = c->unbalanced;

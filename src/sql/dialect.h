@@ -90,10 +90,14 @@ enum prg_build {
                                 which says on which */
   PRG_BUILD_JSON_TABLE =
       1 << 18, /* IN (SELECT v FROM JSON_TABLE(document, …)) */
+  PRG_BUILD_IN_TURN =
+      1 << 20, /* what UPDATE sets is seen by what is set after it */
   PRG_BUILD_ROW_APART =
       1 << 19, /* a comparison of rows is written out: no index
                                     is entered by one */
   /* values of columns (read by bind/) */
+  PRG_BUILD_UTC = 1 << 23,       /* no zones: a time that has one is written in
+                                   UTC, without it */
   PRG_BUILD_CANON = 1 << 24,     /* dates, times and UUIDs are texts to it: each
                                    is written in one form only */
   PRG_BUILD_NO_NAN = 1 << 25,    /* no NaN: it would become NULL */

@@ -7,6 +7,7 @@
 enum {
   CONTROL = PRG_SCAN_CONTROL | PRG_SCAN_UTILITY,
   SESSION = PRG_SCAN_SESSION | PRG_SCAN_UTILITY,
+  COMMITS = PRG_SCAN_COMMITS | PRG_SCAN_UTILITY,
   READ = PRG_SCAN_READ | PRG_SCAN_UTILITY
 };
 
@@ -26,8 +27,22 @@ static const struct prg_verb verbs[] = {
     {"SET", "PERSIST_ONLY", PRG_SCAN_UTILITY},
     {"DEALLOCATE", NULL, SESSION},
     {"DROP", "PREPARE", SESSION},
+    {"DROP", "TEMPORARY", PRG_SCAN_UTILITY},
+    {"ALTER", NULL, COMMITS}, /* manual 15.3.3 */
+    {"CREATE", NULL, COMMITS},
+    {"CHECK", NULL, COMMITS},
+    {"DROP", NULL, COMMITS},
+    {"FLUSH", NULL, COMMITS},
+    {"GRANT", NULL, COMMITS},
+    {"INSTALL", NULL, COMMITS},
+    {"OPTIMIZE", NULL, COMMITS},
+    {"RENAME", NULL, COMMITS},
+    {"REPAIR", NULL, COMMITS},
+    {"REVOKE", NULL, COMMITS},
+    {"TRUNCATE", NULL, COMMITS},
+    {"UNINSTALL", NULL, COMMITS},
     {"HANDLER", NULL, SESSION},
-    {"LOCK", NULL, SESSION}, /* LOCK TABLES holds until UNLOCK */
+    {"LOCK", NULL, SESSION | COMMITS}, /* LOCK TABLES holds until UNLOCK */
     {"PREPARE", NULL, SESSION},
     {"SET", NULL, SESSION},
     {"UNLOCK", NULL, SESSION},
@@ -51,8 +66,8 @@ static void begin(unsigned level, const struct prg_tx_options *o,
   if (o->readonly) prg_buf_adds(out, " READ ONLY");
 }
 
-/* What both have in common, but for `name` and `build`. MariaDB has no FOR SHARE. A
-** name has up to 64 characters; the server refuses longer ones. */
+/* What both have in common, but for `name` and `build`. A name has up to 64 characters;
+** the server refuses longer ones. */
 #define COMMON                                                                 \
   .lex = PRG_LEX_BACKSLASH | PRG_LEX_HASH_COMMENT | PRG_LEX_BACKTICK |         \
          PRG_LEX_DQUOTE_STRING | PRG_LEX_DASH_BLANK | PRG_LEX_CODE_COMMENT |   \
@@ -71,16 +86,20 @@ static void begin(unsigned level, const struct prg_tx_options *o,
 enum {
   BUILD = PRG_BUILD_DEFAULT | PRG_BUILD_ON_DUPLICATE | PRG_BUILD_LOCK |
           PRG_BUILD_LIMIT_ALL | PRG_BUILD_JSON_TABLE | PRG_BUILD_ROW_APART |
-          PRG_BUILD_NO_NAN
+          PRG_BUILD_NO_NAN | PRG_BUILD_STEPS | PRG_BUILD_UTC
 };
 
+/* A server that is MariaDB after all has no FOR SHARE: each runs the comment that is meant
+** for it. */
 const struct prg_dialect prg_dialect_mysql = {
-    .name = "mysql", .share = " FOR SHARE", .build = BUILD, COMMON};
+    .name = "mysql",
+    .share = " /*!80001 FOR SHARE *//*M! LOCK IN SHARE MODE */",
+    .build = BUILD | PRG_BUILD_IN_TURN,
+    COMMON};
 
 /* INSERT, REPLACE and DELETE give rows there (10.5 and later). */
 const struct prg_dialect prg_dialect_mariadb = {
     .name = "mariadb",
     .share = " LOCK IN SHARE MODE",
-    .build =
-        BUILD | PRG_BUILD_RETURNING | PRG_BUILD_UPDATE_PLAIN | PRG_BUILD_STEPS,
+    .build = BUILD | PRG_BUILD_RETURNING | PRG_BUILD_UPDATE_PLAIN,
     COMMON};

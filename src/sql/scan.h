@@ -26,7 +26,8 @@ enum prg_scan_flag {
   PRG_SCAN_EMPTY = 1 << 6,   /* nothing but blanks, comments and semicolons */
   PRG_SCAN_CURSOR = 1 << 7,  /* can be declared as a cursor */
   PRG_SCAN_UTILITY = 1 << 8, /* not worth or not fit for a named statement */
-  PRG_SCAN_VALUES = 1 << 9   /* INSERT … VALUES without any SELECT */
+  PRG_SCAN_VALUES = 1 << 9,  /* INSERT … VALUES without any SELECT */
+  PRG_SCAN_COMMITS = 1 << 10 /* commits the transaction that it is in */
 };
 
 /* How the user wrote the parameters. */

@@ -47,7 +47,8 @@ struct prg_col {
   const char *title; /* the type as people write it, for messages */
   enum prg_class cls;
   enum prg_class elem; /* ARRAY: of its members */
-  int bits;            /* INT (ARRAY: of members): 16, 32 or 64 */
+  int bits; /* INT (ARRAY: of members): 16, 32 or 64; 65: and unsigned
+                          ones up to 2^64 - 1, as decimals */
   bool not_null;
   bool has_default; /* or is an identity, a rowid: may be left out */
   bool generated;   /* computed by the database: never written */

@@ -109,11 +109,12 @@ end
 
 -- ---- the minimal form ------------------------------------------------------------
 
-local SPARE = 64 -- bells that are kept for the next who waits
+local SPARE = 64 -- bells that are kept for the next who waits, in whichever loop
+local bells = {}
 
 local function minimal(adapter, name)
   local wait = adapter.wait
-  local bells, ways = {}, {}
+  local ways = {}
 
   function ways.watch()
     wait(core.hub_fd(), "r", leader.SECONDS)

@@ -245,6 +245,7 @@ static bool attempt(struct my_connect *j, const char *host, unsigned port,
                     int64_t due) {
   MYSQL *ret = NULL;
   int status;
+  my_tls_forget();
   j->my = make(j, host);
   if (j->my == NULL) return false;
   status = mysql_real_connect_start(
@@ -317,6 +318,7 @@ static void hand_over(struct my_connect *j, struct my_conn *c) {
   j->my = NULL;
   c->limit = j->limit;
   c->rolls_back = j->rolls_back;
+  c->tls = mysql_get_ssl_cipher(c->my) != NULL;
   /* By TLS the library relies on it, and has left it otherwise. */
   (void)fcntl((int)mysql_get_socket(c->my), F_SETFL, O_NONBLOCK);
   c->base.backend = (int64_t)mysql_thread_id(c->my);
@@ -341,11 +343,17 @@ static void done(struct prg_job *job) {
     prg_conn_fail(&c->base, e);
 }
 
+static void (*forget_errors)(void); /* ERR_clear_error, or NULL */
+
+void my_tls_forget(void) {
+  if (forget_errors != NULL) forget_errors();
+}
+
 /* When the process exits, OpenSSL frees what it has, also under the feet of a
 ** thread that still connects and that nobody waits for any more. It can be asked
 ** not to, by the first who uses it. It is the library's, not ours, hence the
 ** search (it may also have none). */
-static void keep_openssl(void) {
+static void prepare_openssl(void) {
   static const uint64_t no_atexit = 0x00080000; /* OPENSSL_INIT_NO_ATEXIT */
   int (*init)(uint64_t options, const void *settings);
   Dl_info client;
@@ -354,11 +362,12 @@ static void keep_openssl(void) {
   if (handle == NULL) return;
   *(void **)&init = dlsym(handle, "OPENSSL_init_crypto");
   if (init != NULL) init(no_atexit, NULL);
+  *(void **)&forget_errors = dlsym(handle, "ERR_clear_error");
   dlclose(handle);
 }
 
 static void prepare_library(void) {
-  keep_openssl();
+  prepare_openssl();
   (void)mysql_server_init(0, NULL, NULL);
 }
 

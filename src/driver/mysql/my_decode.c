@@ -180,100 +180,142 @@ static struct prg_error *set_string(struct prg_value *out, enum my_class cl,
 
 /* ---- the binary protocol -------------------------------------------------- */
 
-void my_bind_cell(enum my_class cl, struct my_cell *cell, MYSQL_BIND *b) {
-  memset(b, 0, sizeof *b);
-  b->is_null = &cell->is_null;
-  b->error = &cell->cut;
-  b->length = &cell->len;
-  b->buffer = &cell->u;
-  switch (cl) {
-    case MY_C_BOOL:
-    case MY_C_INT:
-    case MY_C_BIG:
-    case MY_C_UBIG:
-      b->buffer_type = MYSQL_TYPE_LONGLONG;
-      b->is_unsigned = cl == MY_C_UBIG;
-      break;
-    case MY_C_FLOAT:
-    case MY_C_DOUBLE:
-      b->buffer_type = MYSQL_TYPE_DOUBLE;
-      break;
-    case MY_C_DATE:
-      b->buffer_type = MYSQL_TYPE_DATE;
-      break;
-    case MY_C_TIME:
-      b->buffer_type = MYSQL_TYPE_TIME;
-      break;
-    case MY_C_STAMP:
-    case MY_C_STAMP_TZ:
-      b->buffer_type = MYSQL_TYPE_DATETIME;
-      break;
+unsigned char my_int_size(enum enum_field_types type) {
+  switch (type) {
+    case MYSQL_TYPE_TINY:
+      return 1;
+    case MYSQL_TYPE_SHORT:
+    case MYSQL_TYPE_YEAR:
+      return 2;
+    case MYSQL_TYPE_LONGLONG:
+      return 8;
     default:
-      b->buffer_type = MYSQL_TYPE_STRING;
-      b->buffer_length = sizeof cell->u.s;
-      break;
+      return 4;
   }
 }
 
-/* A text that is longer than its cell: copied once, to where it stays. */
-static struct prg_error *read_long(MYSQL_STMT *st, unsigned i,
-                                   struct my_column *k, struct prg_arena *a,
-                                   struct prg_value *out) {
-  size_t n = k->cell.len;
-  char *s = prg_arena_alloc(a, n + 1);
-  MYSQL_BIND b;
-  if (s == NULL) return prg_error_oom();
-  memset(&b, 0, sizeof b);
-  b.buffer_type = MYSQL_TYPE_STRING;
-  b.buffer = s;
-  b.buffer_length = n;
-  b.length = &k->cell.len;
-  b.is_null = &k->cell.is_null;
-  b.error = &k->cell.cut;
-  if (mysql_stmt_fetch_column(st, &b, i, 0) != 0)
-    return my_error_new(st->mysql, st, NULL);
-  s[n] = '\0';
-  out->type = k->cl == MY_C_DECIMAL ? PRG_DECIMAL
-              : k->cl == MY_C_JSON  ? PRG_JSON
-              : k->cl == MY_C_BYTES ? PRG_BYTES
-                                    : PRG_TEXT;
-  out->u.s.p = s;
-  out->u.s.n = n;
-  return NULL;
+/* Integers have the lowest byte first; written so that it is one load. */
+static uint32_t load2(const unsigned char *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8;
 }
 
-struct prg_error *my_read_cell(MYSQL_STMT *st, unsigned i, struct my_column *k,
-                               const char *name, bool zero, struct prg_arena *a,
+static uint32_t load4(const unsigned char *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+         (uint32_t)p[3] << 24;
+}
+
+static uint64_t load8(const unsigned char *p) {
+  return (uint64_t)load4(p) | (uint64_t)load4(p + 4) << 32;
+}
+
+static int64_t read_int(const struct my_column *k, const unsigned char *p) {
+  bool is_unsigned = (k->flags & UNSIGNED_FLAG) != 0;
+  switch (k->size) {
+    case 1:
+      return is_unsigned ? p[0] : (int8_t)p[0];
+    case 2:
+      return is_unsigned ? (int64_t)load2(p) : (int16_t)load2(p);
+    case 4:
+      return is_unsigned ? (int64_t)load4(p) : (int32_t)load4(p);
+    default:
+      return (int64_t)load8(p);
+  }
+}
+
+static double read_double_at(const unsigned char *p) {
+  uint64_t bits = load8(p);
+  double d;
+  memcpy(&d, &bits, sizeof d);
+  return d;
+}
+
+static double read_float_at(const unsigned char *p) {
+  uint32_t bits = load4(p);
+  float f;
+  memcpy(&f, &bits, sizeof f);
+  return (double)f;
+}
+
+/* The length in front of a text; *p moves behind it. */
+static size_t read_length(const unsigned char **p) {
+  const unsigned char *at = *p + 1;
+  size_t n = **p;
+  *p = at;
+  if (n < 251) return n;
+  switch (n) {
+    case 252:
+      *p += 2;
+      return load2(at);
+    case 253:
+      *p += 3;
+      return (size_t)load2(at) | (size_t)at[2] << 16;
+    default:
+      *p += 8;
+      return (size_t)load8(at);
+  }
+}
+
+/* Parts that are not sent are zero. */
+static void read_time(enum my_class cl, const unsigned char *p, MYSQL_TIME *t) {
+  size_t n = read_length(&p);
+  memset(t, 0, sizeof *t);
+  if (cl == MY_C_TIME) {
+    if (n < 8) return;
+    t->neg = p[0] != 0;
+    t->day = load4(p + 1);
+    p += 5;
+  } else {
+    if (n < 4) return;
+    t->year = load2(p);
+    t->month = p[2];
+    t->day = p[3];
+    if (n < 7) return;
+    p += 4;
+  }
+  t->hour = p[0];
+  t->minute = p[1];
+  t->second = p[2];
+  if (n > 8) t->second_part = load4(p + 3);
+}
+
+struct prg_error *my_read_cell(const struct my_column *k,
+                               const unsigned char *p, const char *name,
+                               bool zero, struct prg_arena *a,
                                struct prg_value *out) {
-  struct my_cell *cell = &k->cell;
+  MYSQL_TIME t;
   out->wide = false;
-  if (cell->is_null || k->cl == MY_C_NULL) {
+  if (p == NULL || k->cl == MY_C_NULL) {
     out->type = PRG_NULL;
     return NULL;
   }
   switch (k->cl) {
     case MY_C_BOOL:
-      set_bool(out, cell->u.i);
+      set_bool(out, read_int(k, p));
       return NULL;
     case MY_C_INT:
     case MY_C_BIG:
-      set_int(out, cell->u.i, k->cl == MY_C_BIG);
+      set_int(out, read_int(k, p), k->cl == MY_C_BIG);
       return NULL;
     case MY_C_UBIG:
-      return set_unsigned(out, (uint64_t)cell->u.i, a);
+      return set_unsigned(out, load8(p), a);
     case MY_C_FLOAT:
+      out->type = PRG_DOUBLE;
+      out->u.d = read_float_at(p);
+      return NULL;
     case MY_C_DOUBLE:
       out->type = PRG_DOUBLE;
-      out->u.d = cell->u.d;
+      out->u.d = read_double_at(p);
       return NULL;
     case MY_C_DATE:
     case MY_C_TIME:
     case MY_C_STAMP:
     case MY_C_STAMP_TZ:
-      return set_time(out, k->cl, &cell->u.t, name, zero, a);
-    default:
-      if (cell->len > sizeof cell->u.s) return read_long(st, i, k, a, out);
-      return set_string(out, k->cl, cell->u.s, cell->len, a);
+      read_time(k->cl, p, &t);
+      return set_time(out, k->cl, &t, name, zero, a);
+    default: {
+      size_t n = read_length(&p);
+      return set_string(out, k->cl, (const char *)p, n, a);
+    }
   }
 }
 

@@ -2,11 +2,18 @@
 #include "driver/mysql/my_int.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "driver/mysql/my_wait.h"
+
+static const char *version(void) {
+  static char text[32];
+  (void)snprintf(text, sizeof text, "libmariadb %s", mysql_get_client_info());
+  return text;
+}
 
 static struct prg_conn *conn_new(void) {
   struct my_conn *c = prg_calloc(1, sizeof *c);
@@ -47,6 +54,8 @@ static void finish_calls(struct my_conn *c, int fd, bool forked) {
   if (open && !forked && fd >= 0) (void)shutdown(fd, SHUT_RDWR);
   while (c->op != NULL && c->wants != 0) c->wants = c->op(c, c->wants);
   c->op = NULL;
+  if (c->res != NULL) mysql_free_result(c->res);
+  c->res = NULL;
   if (r->rows != NULL) mysql_free_result(r->rows);
   r->rows = NULL;
 }
@@ -89,6 +98,7 @@ static void fini(struct prg_conn *base, bool forked) {
     finish_calls(c, fd, forked);
     my_close(c->my);
     c->my = NULL;
+    if (c->tls) my_tls_forget(); /* also for others who use it */
   }
   my_run_drop(&c->run);
   drop_list(&base->sent);
@@ -96,9 +106,14 @@ static void fini(struct prg_conn *base, bool forked) {
   my_cache_fini(&c->cache);
   prg_error_unref(c->lost);
   c->lost = NULL;
+  prg_free(c->more.sql);
+  c->more.sql = NULL;
   prg_free(c->binds);
   c->binds = NULL;
   c->nbinds = 0;
+  prg_free(c->bulk);
+  c->bulk = NULL;
+  c->nbulk = 0;
 }
 
 PRG_EXPORT extern const struct prg_driver perigee_driver;
@@ -110,7 +125,7 @@ const struct prg_driver perigee_driver = {
     .dialect = "mysql",
     .features = PRG_F_CANCEL | PRG_F_INTERLEAVE | PRG_F_LAST_ID |
                 PRG_F_COLLECT | PRG_F_REOPEN,
-    .version = mysql_get_client_info,
+    .version = version,
     .check = my_check,
     .conn_new = conn_new,
     .step = my_step,

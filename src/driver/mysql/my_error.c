@@ -133,6 +133,17 @@ bool my_is_lost(unsigned code) {
   return false;
 }
 
+bool my_ends_transaction(unsigned code, bool on_timeout) {
+  switch (code) {
+    case 1213: /* deadlock */
+    case 1020: /* innodb_snapshot_isolation: the row is not what was read */
+    case 1206: /* no memory for further locks */
+      return true;
+    default:
+      return code == 1205 && on_timeout;
+  }
+}
+
 static enum prg_kind kind_of(unsigned code) {
   if (my_is_lost(code) && code != 1153) return PRG_K_CLOSED;
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
@@ -304,7 +315,8 @@ struct prg_error *my_error_new(MYSQL *my, MYSQL_STMT *st,
 }
 
 struct prg_error *my_error_connect(MYSQL *my) {
-  static const unsigned auth[] = {1045, 1698, 1251, 1524, 1862, 1820, 2059};
+  static const unsigned auth[] = {1045, 1698, 1130, 1251,
+                                  1524, 1862, 1820, 2059};
   unsigned code = mysql_errno(my);
   const char *state = mysql_sqlstate(my);
   enum prg_kind kind = PRG_K_CONNECT;
@@ -314,8 +326,15 @@ struct prg_error *my_error_connect(MYSQL *my) {
   struct prg_error *e = prg_error_new(kind, "%s", mysql_error(my));
   if (e == prg_error_oom()) return e;
   e->code = (int)code;
+  /* Too many connections: of all, which the server tells before it tells SQLSTATEs; of a
+  ** user, which is no mistake in a name, as its 42000 would be. */
+  if (code == 1040 || code == 1203 || code == 1226) state = "08004";
   if (strlen(state) == 5) memcpy(e->sqlstate, state, 6);
   return e;
+}
+
+struct prg_error *my_error_notice(unsigned code, const char *text) {
+  return make(code, NULL, text, NULL);
 }
 
 struct prg_error *my_error_packet(const unsigned char *p, size_t n) {

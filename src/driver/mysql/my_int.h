@@ -27,6 +27,7 @@
 /* After this much work in one step the hub gets a turn. */
 #define MY_SLICE (2 * PRG_MS)
 
+struct my_bulk_column;
 struct my_conn;
 struct my_connect;
 struct my_cancel_job;
@@ -54,35 +55,27 @@ enum my_class {
   MY_C_STAMP_TZ /* with Z: where a definition says timestamptz */
 };
 
-enum { MY_SHORT = 64 }; /* texts up to this length are fetched with the row */
-
-/* Where the library puts a column of the current row. */
-struct my_cell {
-  union {
-    int64_t i;
-    double d;
-    MYSQL_TIME t;
-    char s[MY_SHORT];
-  } u;
-  unsigned long len;
-  my_bool is_null, cut;
-};
-
+/* A column of a plan. `type` to `length` are the server's description, by which a
+** changed one is known. */
 struct my_column {
   enum my_class cl;
-  struct my_cell cell;
+  enum enum_field_types type;
+  unsigned flags, charset;
+  unsigned long length;
+  unsigned char size; /* bytes of an integer in a binary row */
 };
 
 /* The class of a field and its type's name. `prepared`: what the statement's
 ** prepare said of it, or NULL. */
 enum my_class my_class_of(const MYSQL_FIELD *f, const MYSQL_FIELD *prepared,
                           const char **type);
-/* Has `b` fetch a column of this class into `cell`. */
-void my_bind_cell(enum my_class cl, struct my_cell *cell, MYSQL_BIND *b);
-/* Column `i` of the row that was fetched. NULL, or an error. `zero` is what
+/* The bytes of an integer of this type in a binary row. */
+unsigned char my_int_size(enum enum_field_types type);
+/* A value of a binary row; `p` is where it begins. NULL, or an error. `zero` is what
 ** struct my_conn's zero_dates says. */
-struct prg_error *my_read_cell(MYSQL_STMT *st, unsigned i, struct my_column *k,
-                               const char *name, bool zero, struct prg_arena *a,
+struct prg_error *my_read_cell(const struct my_column *k,
+                               const unsigned char *p, const char *name,
+                               bool zero, struct prg_arena *a,
                                struct prg_value *out);
 /* The same of the text protocol. `s` NULL: it is null. */
 struct prg_error *my_read_text(enum my_class cl, const char *s, size_t n,
@@ -114,6 +107,7 @@ struct my_result {
   struct prg_arena arena;   /* the texts */
   struct prg_value *values; /* base.nrows * ncols */
   size_t ncols, cap;        /* rows that fit into values */
+  struct prg_value few[];   /* the values of the first rows */
 };
 
 /* How the columns of a statement are read. */
@@ -121,7 +115,6 @@ struct my_plan {
   struct prg_desc *desc; /* owned reference; NULL: no columns */
   unsigned ncols;
   struct my_column *cols; /* owned */
-  MYSQL_BIND *binds;      /* owned */
 };
 
 /* NULL without memory. `desc` may be NULL. */
@@ -145,6 +138,8 @@ void my_plan_fini(struct my_plan *p);
 void my_result_count(struct my_result *r, const char *sql, MYSQL *my);
 /* The word alone. */
 void my_result_tag(struct prg_result *r, const char *sql);
+/* Behind blanks and comments, where the first word of a statement is. */
+const char *my_skip_blank(const char *p);
 
 /* ---- my_stmt.c: the cache of prepared statements -------------------------- */
 
@@ -195,6 +190,11 @@ unsigned my_errno(MYSQL *my, MYSQL_STMT *st);
 struct prg_error *my_error_connect(MYSQL *my);
 /* Is the connection lost? */
 bool my_is_lost(unsigned code);
+/* Has the error undone the whole transaction? `on_timeout`: so does a wait for a lock that
+** is given up. */
+bool my_ends_transaction(unsigned code, bool on_timeout);
+/* A warning, or a note. */
+struct prg_error *my_error_notice(unsigned code, const char *text);
 /* Of an error packet that came unasked; NULL: it is none. */
 struct prg_error *my_error_packet(const unsigned char *p, size_t n);
 
@@ -220,6 +220,9 @@ MYSQL *my_connect_my(struct my_connect *j);
 void my_connect_only(struct my_connect *j, const MYSQL *my);
 /* The library is ready for threads. */
 void my_library_ready(void);
+/* OpenSSL keeps a list of errors for each thread, and whoever has not emptied it makes
+** the next call of another connection look like a failure: so it is emptied before. */
+void my_tls_forget(void);
 
 /* ---- the connection ------------------------------------------------------ */
 
@@ -239,20 +242,33 @@ struct my_run {
   struct prg_result *first, **tail; /* SCRIPT, CALL: results so far */
   struct prg_error *error;          /* what it will end with */
   my_then *ready;                   /* what to do with the prepared statement */
+  my_then *skipped;                 /* and behind its further results */
   bool rolled_back;                 /* its error has ended the transaction */
   bool was_tx;                      /* a transaction was open when it began */
   bool cursor;                      /* STREAM by a cursor of the server */
   bool whole;     /* which it has not made: all rows are one chunk */
   bool delivered; /* the owner of a QUERY has its answer */
   bool own_tx;    /* BATCH: it has its own transaction */
+  bool bulk;      /* BATCH: many sets at a time */
+  bool saved;     /* BATCH: a savepoint tells where it began */
   bool retried;   /* prepared anew, once */
+  bool asked;     /* which key its error is about */
   const char *at; /* text protocol: the statement that runs */
   size_t rest;    /* rows that nobody wants */
   int64_t from;   /* when the first of them came */
-  size_t set;     /* BATCH */
+  size_t set;     /* BATCH: the first of those that run */
+  size_t sets;    /* BATCH: so many run together */
   int64_t affected;
   bool has_last_id;
   int64_t last_id;
+};
+
+/* What is asked behind a statement. */
+struct my_more {
+  my_then *then;  /* after it */
+  char *sql;      /* owned */
+  bool elsewhere; /* the error is not of the statement's own table */
+  unsigned count; /* warnings that there are */
 };
 
 struct my_conn {
@@ -276,15 +292,19 @@ struct my_conn {
   MYSQL_STMT *st;
 
   struct my_run run;
+  struct my_more more;
   struct my_cache cache;
   bool barrier;           /* a cancel may still hit what is sent next */
   int64_t recancel;       /* when to cancel once more */
   struct prg_error *lost; /* why the transaction is gone; owned */
+  bool tls;
   bool custom;     /* on_connect changed the session: no reset knows how */
   bool rolls_back; /* a wait for a lock that is given up ends the transaction */
   size_t limit;    /* longest packet that the server takes; 0: unknown */
   MYSQL_BIND *binds; /* of parameters; room for nbinds */
   size_t nbinds;
+  struct my_bulk_column *bulk; /* of a packet's sets; room for nbulk */
+  size_t nbulk;
 };
 
 static inline struct my_conn *my_of(struct prg_conn *base) {
@@ -322,13 +342,17 @@ void my_batch_begin(struct my_conn *c);
 void my_simple_begin(struct my_conn *c); /* PING, RESET */
 /* Gets the prepared statement of the request, then does `then`. */
 void my_prepare(struct my_conn *c, my_then *then);
+/* Room for this many parameters. */
+bool my_have_binds(struct my_conn *c, size_t n);
 /* Binds a set of parameters. NULL, or an error. */
 struct prg_error *my_bind_set(struct my_conn *c, size_t set);
-/* The statement has run: describes its columns and has them fetched. NULL, or an
-** error. */
+/* The statement has run: describes its columns. NULL, or an error. */
 struct prg_error *my_describe(struct my_conn *c);
 /* The row that was fetched, into run.res. False: run.error is set. */
 bool my_add_row(struct my_conn *c);
+/* The rows were read. CALL has more results, and an end of its own: reads them, then does
+** `then`; c->rc says how it went. */
+void my_skip_results(struct my_conn *c, my_then *then);
 /* A stream that was resumed or given up. */
 void my_query_resume(struct my_conn *c);
 /* Frees what a run holds, but not its request. The connection is closed. */
@@ -341,6 +365,29 @@ void my_count_rest(struct my_conn *c);
 void my_deliver(struct my_conn *c, bool truncated);
 /* How many rows the owner wants before the next answer. */
 size_t my_row_limit(const struct my_conn *c);
+
+/* ---- my_more.c ----------------------------------------------------------- */
+
+/* Has run.error, a duplicate key, say which columns the key has, then does `then`. False:
+** there is nothing to ask. */
+bool my_ask_key(struct my_conn *c, my_then *then);
+/* Tells the warnings of the statement that has run, when somebody listens, then does
+** `then`. False: there are none to tell. */
+bool my_ask_warnings(struct my_conn *c, my_then *then);
+/* The end of rows has been read by mysql_stmt_fetch, which leaves the number of warnings
+** in the packet. */
+void my_note_end(struct my_conn *c);
+
+/* ---- my_bulk.c ----------------------------------------------------------- */
+
+/* Can the sets of the batch be sent many at a time? */
+bool my_bulk_can(const struct my_conn *c);
+/* How many sets from run.set on go into one packet. 0, 1: it is not worth one. */
+size_t my_bulk_take(struct my_conn *c);
+/* Has the next execution send these. NULL, or an error. */
+struct prg_error *my_bulk_bind(struct my_conn *c, size_t sets);
+/* They were sent. */
+void my_bulk_over(struct my_conn *c);
 
 /* ---- my_cancel.c --------------------------------------------------------- */
 

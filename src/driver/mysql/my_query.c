@@ -6,7 +6,7 @@
 #include "base/mem.h"
 
 enum { TOO_MANY_STATEMENTS = 1461, NOT_PREPARABLE = 1295 };
-enum { UNKNOWN_STATEMENT = 1243, PREPARE_AGAIN = 1615, OTHER_COLUMNS = 2057 };
+enum { UNKNOWN_STATEMENT = 1243, PREPARE_AGAIN = 1615 };
 
 /* So many rows, or so long, are read in vain before the server is told. */
 enum { REST_ROWS = 1000 };
@@ -14,7 +14,7 @@ enum { REST_ROWS = 1000 };
 
 /* ---- parameters ----------------------------------------------------------- */
 
-static bool have_binds(struct my_conn *c, size_t n) {
+bool my_have_binds(struct my_conn *c, size_t n) {
   if (n <= c->nbinds) return true;
   MYSQL_BIND *b = prg_realloc(c->binds, n * sizeof *b);
   if (b == NULL) return false;
@@ -36,7 +36,7 @@ struct prg_error *my_bind_set(struct my_conn *c, size_t set) {
   size_t n = (size_t)req->stmt->nparams, bytes = 64;
   const struct prg_value *v = req->params + set * n;
   if (n == 0) return NULL;
-  if (!have_binds(c, n)) return prg_error_oom();
+  if (!my_have_binds(c, n)) return prg_error_oom();
   for (size_t i = 0; i < n; i++) {
     struct prg_error *e =
         my_bind_value((int)i + 1, &v[i], &c->binds[i], &bytes);
@@ -189,10 +189,11 @@ bool my_add_row(struct my_conn *c) {
     c->run.error = prg_error_oom();
     return false;
   }
+  /* Nothing is bound: the library tells where values are in the packet. */
   for (unsigned i = 0; i < p->ncols; i++) {
-    struct prg_error *e =
-        my_read_cell(c->st, i, &p->cols[i], p->desc->cols[i].name.p,
-                     c->zero_dates, &res->arena, &row[i]);
+    struct prg_error *e = my_read_cell(&p->cols[i], c->st->bind[i].u.row_ptr,
+                                       p->desc->cols[i].name.p, c->zero_dates,
+                                       &res->arena, &row[i]);
     if (e != NULL) {
       c->run.error = e;
       return false;
@@ -211,37 +212,60 @@ static void fetch(struct my_conn *c) {
 
 static void after_next(struct my_conn *c);
 
-/* CALL: an end of its own follows the rows. */
-static void skip_results(struct my_conn *c) {
+static void skip(struct my_conn *c) {
   if (mysql_more_results(c->my))
     my_do(c, my_op_stmt_next, after_next);
   else
-    my_end(c);
+    c->run.skipped(c);
 }
 
+/* The library reads the rows away, and keeps quiet about an error among them. */
 static void after_free(struct my_conn *c) {
-  skip_results(c);
+  c->rc = mysql_errno(c->my) != 0;
+  if (c->rc == 0)
+    skip(c);
+  else
+    c->run.skipped(c);
 }
 
 static void after_next(struct my_conn *c) {
-  if (c->rc > 0) {
-    my_fail(c, c->st);
+  if (c->rc == 0) {
+    my_do(c, my_op_stmt_free, after_free);
     return;
   }
-  if (c->rc < 0)
-    my_end(c);
+  if (c->rc < 0) c->rc = 0;
+  c->run.skipped(c);
+}
+
+void my_skip_results(struct my_conn *c, my_then *then) {
+  c->run.skipped = then;
+  c->rc = 0;
+  skip(c);
+}
+
+static void after_skip(struct my_conn *c) {
+  if (c->rc != 0)
+    my_fail(c, c->st);
   else
-    my_do(c, my_op_stmt_free, after_free);
+    my_end(c);
 }
 
 static void all_fetched(struct my_conn *c) {
+  if (c->my->field_count > 0) my_note_end(c);
   if (c->run.res != NULL)
     my_result_count(c->run.res, c->run.req->stmt->sql, c->my);
-  skip_results(c);
+  my_skip_results(c, after_skip);
 }
 
 static bool is_read(const struct my_conn *c) {
   return (c->run.req->stmt->flags & PRG_STMT_READ) != 0;
+}
+
+/* Is it a chunk of a stream, to be delivered? */
+static bool is_full(const struct my_conn *c) {
+  const struct prg_result *res = &c->run.res->base;
+  if (c->run.req->kind != PRG_REQ_STREAM || c->run.whole) return false;
+  return res->nrows == my_row_limit(c) || res->bytes >= PRG_CHUNK_BYTES;
 }
 
 static void take_row(struct my_conn *c) {
@@ -256,8 +280,7 @@ static void take_row(struct my_conn *c) {
       my_deliver(c, true);
     else
       c->run.rest++;
-  } else if (my_add_row(c) && c->run.req->kind == PRG_REQ_STREAM &&
-             res->base.nrows == my_row_limit(c)) {
+  } else if (my_add_row(c) && is_full(c)) {
     my_deliver(c, false);
     return; /* paused, or given up: my_query_resume */
   }
@@ -294,15 +317,13 @@ static void after_drop(struct my_conn *c) {
   my_prepare(c, execute);
 }
 
-/* The statement is gone, or its columns are others. */
+/* The statement is gone: nothing has run. */
 static bool try_again(struct my_conn *c) {
   struct my_entry *e = c->run.e;
   unsigned code = my_errno(c->my, e->st);
-  if (code != UNKNOWN_STATEMENT && code != PREPARE_AGAIN &&
-      code != OTHER_COLUMNS)
-    return false;
+  if (code != UNKNOWN_STATEMENT && code != PREPARE_AGAIN) return false;
   if (e->cached) my_cache_remove(&c->cache, e);
-  if (c->run.retried || (code == OTHER_COLUMNS && !is_read(c))) return false;
+  if (c->run.retried) return false;
   c->run.retried = true;
   c->st = e->st;
   e->st = NULL;
@@ -314,12 +335,9 @@ static bool try_again(struct my_conn *c) {
 struct prg_error *my_describe(struct my_conn *c) {
   struct my_plan *p = &c->run.e->plan;
   const struct prg_stmt *stmt = c->run.req->stmt;
-  /* The names in the statement are those of its prepare. */
   struct my_fields f = {c->my->fields, mariadb_stmt_fetch_fields(c->st),
                         c->my->field_count, stmt};
   if (my_plan_update(p, &f) != PRG_OK) return prg_error_oom();
-  if (f.n > 0 && mysql_stmt_bind_result(c->st, p->binds) != 0)
-    return my_error_new(c->my, c->st, stmt);
   return NULL;
 }
 

@@ -6,6 +6,9 @@
 
 #include "base/mem.h"
 
+/* So many come with the result itself: one row is common. */
+enum { FEW_VALUES = 16 };
+
 /* ---- results -------------------------------------------------------------- */
 
 static const struct prg_value *result_row(struct prg_result *base, size_t i) {
@@ -16,33 +19,44 @@ static const struct prg_value *result_row(struct prg_result *base, size_t i) {
 static void result_free(struct prg_result *base) {
   struct my_result *r = (struct my_result *)(void *)base;
   prg_arena_fini(&r->arena);
-  prg_free(r->values);
+  if (r->values != r->few) prg_free(r->values);
   prg_free(r);
 }
 
 static const struct prg_result_ops result_ops = {result_row, result_free};
 
 struct my_result *my_result_new(struct prg_desc *desc) {
-  struct my_result *r = prg_calloc(1, sizeof *r);
+  size_t ncols = desc == NULL ? 0 : desc->ncols;
+  size_t rows = ncols == 0 ? 0 : FEW_VALUES / ncols;
+  struct my_result *r =
+      prg_alloc(sizeof *r + rows * ncols * sizeof(struct prg_value));
   if (r == NULL) return NULL;
+  memset(r, 0, sizeof *r);
   r->base.ops = &result_ops;
   r->base.affected = -1;
   r->base.desc = prg_desc_ref(desc);
-  r->ncols = desc == NULL ? 0 : desc->ncols;
+  r->values = r->few;
+  r->ncols = ncols;
+  r->cap = rows;
   prg_arena_init(&r->arena);
   return r;
 }
 
+static bool grow(struct my_result *r) {
+  size_t cap = r->cap == 0 ? 4 : r->cap * 2;
+  size_t row = r->ncols == 0 ? 1 : r->ncols * sizeof *r->values;
+  if (cap > SIZE_MAX / row) return false;
+  bool is_few = r->values == r->few;
+  struct prg_value *values = prg_realloc(is_few ? NULL : r->values, cap * row);
+  if (values == NULL) return false;
+  if (is_few && r->cap > 0) memcpy(values, r->few, r->cap * row);
+  r->values = values;
+  r->cap = cap;
+  return true;
+}
+
 struct prg_value *my_result_row(struct my_result *r) {
-  if (r->base.nrows == r->cap) {
-    size_t cap = r->cap == 0 ? 4 : r->cap * 2;
-    size_t row = r->ncols == 0 ? 1 : r->ncols * sizeof *r->values;
-    if (cap > SIZE_MAX / row) return NULL;
-    struct prg_value *values = prg_realloc(r->values, cap * row);
-    if (values == NULL) return NULL;
-    r->values = values;
-    r->cap = cap;
-  }
+  if (r->base.nrows == r->cap && !grow(r)) return NULL;
   return r->values + r->base.nrows * r->ncols;
 }
 
@@ -53,7 +67,7 @@ void my_result_keep(struct my_result *r) {
 
 /* ---- tags and counts ------------------------------------------------------ */
 
-static const char *skip_blank(const char *p) {
+const char *my_skip_blank(const char *p) {
   for (;;) {
     while (isspace((unsigned char)*p) || *p == '(' || *p == ';') p++;
     if (*p == '#' || (p[0] == '-' && p[1] == '-')) {
@@ -69,7 +83,7 @@ static const char *skip_blank(const char *p) {
 }
 
 void my_result_tag(struct prg_result *r, const char *sql) {
-  const char *p = skip_blank(sql);
+  const char *p = my_skip_blank(sql);
   size_t n = 0;
   for (; isalpha((unsigned char)p[n]) && n + 1 < sizeof r->tag; n++)
     r->tag[n] = (char)toupper((unsigned char)p[n]);
@@ -100,7 +114,8 @@ void my_result_count(struct my_result *r, const char *sql, MYSQL *my) {
                                         "LOAD",   "WITH",   NULL};
   static const char *const inserts[] = {"INSERT", "REPLACE", NULL};
   my_result_tag(&r->base, sql);
-  bool rows = r->base.desc != NULL, insert = is_one_of(r->base.tag, inserts);
+  bool rows = r->base.desc != NULL;
+  bool insert = r->base.tag[0] != 'S' && is_one_of(r->base.tag, inserts);
   if (rows)
     r->base.affected = (int64_t)r->base.nrows;
   else if (is_one_of(r->base.tag, counted))
@@ -116,7 +131,6 @@ void my_result_count(struct my_result *r, const char *sql, MYSQL *my) {
 void my_plan_fini(struct my_plan *p) {
   prg_desc_unref(p->desc);
   prg_free(p->cols);
-  prg_free(p->binds);
   memset(p, 0, sizeof *p);
 }
 
@@ -144,18 +158,39 @@ static enum my_class class_of(const struct my_fields *f, unsigned i,
   return defined_class(f->stmt, f->now[i].name, cl);
 }
 
+/* JSON may be said of a column only the first time: the library loses it when it copies
+** a description, but not that there was one. */
+static bool is_same_column(const struct my_column *k,
+                           const struct prg_column *col,
+                           const struct my_fields *f, unsigned i) {
+  const MYSQL_FIELD *now = &f->now[i];
+  const char *type;
+  if (now->type != k->type || now->flags != k->flags ||
+      now->charsetnr != k->charset || now->length != k->length ||
+      now->name_length != col->name.n ||
+      memcmp(now->name, col->name.p, col->name.n) != 0)
+    return false;
+  bool was_json = k->cl == MY_C_JSON;
+  if ((now->extension != NULL) == was_json) return true;
+  return (class_of(f, i, &type) == MY_C_JSON) == was_json;
+}
+
 static bool is_same(const struct my_plan *p, const struct my_fields *f) {
   if (p->ncols != f->n || p->desc == NULL) return false;
-  for (unsigned i = 0; i < f->n; i++) {
-    const struct prg_column *col = &p->desc->cols[i];
-    const MYSQL_FIELD *now = &f->now[i];
-    const char *type;
-    if (class_of(f, i, &type) != p->cols[i].cl ||
-        strcmp(type, col->type) != 0 || now->name_length != col->name.n ||
-        memcmp(now->name, col->name.p, col->name.n) != 0)
-      return false;
-  }
+  for (unsigned i = 0; i < f->n; i++)
+    if (!is_same_column(&p->cols[i], &p->desc->cols[i], f, i)) return false;
   return true;
+}
+
+static void describe_column(struct my_column *k, const struct my_fields *f,
+                            unsigned i, const char **type) {
+  const MYSQL_FIELD *now = &f->now[i];
+  k->cl = class_of(f, i, type);
+  k->type = now->type;
+  k->flags = now->flags;
+  k->charset = now->charsetnr;
+  k->length = now->length;
+  k->size = my_int_size(now->type);
 }
 
 static int describe(struct my_plan *p, const struct my_fields *f) {
@@ -172,8 +207,7 @@ static int describe(struct my_plan *p, const struct my_fields *f) {
     col->name.p = names;
     col->name.n = n;
     names += n + 1;
-    p->cols[i].cl = class_of(f, i, &col->type);
-    my_bind_cell(p->cols[i].cl, &p->cols[i].cell, &p->binds[i]);
+    describe_column(&p->cols[i], f, i, &col->type);
   }
   return PRG_OK;
 }
@@ -183,10 +217,8 @@ int my_plan_update(struct my_plan *p, const struct my_fields *f) {
   my_plan_fini(p);
   if (f->n == 0) return PRG_OK;
   p->cols = prg_calloc(f->n, sizeof *p->cols);
-  p->binds = prg_calloc(f->n, sizeof *p->binds);
   p->ncols = f->n;
-  if (p->cols != NULL && p->binds != NULL && describe(p, f) == PRG_OK)
-    return PRG_OK;
+  if (p->cols != NULL && describe(p, f) == PRG_OK) return PRG_OK;
   my_plan_fini(p);
   return PRG_ERR;
 }

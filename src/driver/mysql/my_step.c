@@ -8,8 +8,6 @@
 
 #include "base/mem.h"
 
-enum { LOCK_WAIT = 1205, DEADLOCK = 1213 };
-
 /* ---- ops ------------------------------------------------------------------ */
 
 void my_do(struct my_conn *c, my_op *op, my_then *then) {
@@ -34,7 +32,11 @@ int my_op_prepare(struct my_conn *c, int ready) {
                     : mysql_stmt_prepare_cont(&c->rc, c->st, ready);
 }
 
+/* The library keeps the columns of the prepare, with their old names, unless it is told
+** that it has none: then it takes those that the server sends, which it does when they
+** are others now. */
 int my_op_execute(struct my_conn *c, int ready) {
+  if (ready == 0) c->st->field_count = 0;
   return ready == 0 ? mysql_stmt_execute_start(&c->rc, c->st)
                     : mysql_stmt_execute_cont(&c->rc, c->st, ready);
 }
@@ -101,9 +103,9 @@ void my_look(struct my_conn *c) {
   }
 }
 
-/* A deadlock ends the transaction. The server then goes on in a new one without
-** having been asked, and says so of none. What its owner sends must not become half
-** a transaction: so it counts as failed until it is rolled back, as on other
+/* A deadlock (and its like) ends the transaction. The server then goes on in a new one
+** without having been asked, and says so of none. What its owner sends must not become
+** half a transaction: so it counts as failed until it is rolled back, as on other
 ** databases. */
 static void lose_transaction(struct my_conn *c) {
   struct prg_error *e = c->run.error;
@@ -183,6 +185,7 @@ static void after_end_close(struct my_conn *c) {
 void my_end(struct my_conn *c) {
   struct my_run *r = &c->run, was;
   struct prg_result *result;
+  if (my_ask_warnings(c, my_end)) return;
   if (r->e != NULL && !r->e->cached) {
     if (r->e->st != NULL) {
       c->st = r->e->st;
@@ -229,6 +232,13 @@ static void after_state(struct my_conn *c) {
   my_end(c);
 }
 
+static void after_key(struct my_conn *c) {
+  if (c->run.was_tx)
+    my_do(c, my_op_ping, after_state);
+  else
+    my_end(c);
+}
+
 void my_fail(struct my_conn *c, MYSQL_STMT *st) {
   unsigned code = my_errno(c->my, st);
   if (my_is_lost(code)) {
@@ -237,19 +247,30 @@ void my_fail(struct my_conn *c, MYSQL_STMT *st) {
   }
   if (c->run.error == NULL)
     c->run.error = my_error_new(c->my, st, c->run.req->stmt);
-  c->run.rolled_back = code == DEADLOCK || (code == LOCK_WAIT && c->rolls_back);
-  if (c->run.was_tx)
-    my_do(c, my_op_ping, after_state);
-  else
-    my_end(c);
+  c->run.rolled_back = my_ends_transaction(code, c->rolls_back);
+  if (!my_ask_key(c, after_key)) after_key(c);
 }
 
 /* ---- taking up ------------------------------------------------------------ */
+
+/* A text that is longer than a packet may be would cost the connection. */
+static bool is_too_long(struct my_conn *c, const struct prg_stmt *stmt) {
+  if (stmt == NULL || c->limit == 0 || stmt->len < c->limit) return false;
+  c->run.error = prg_error_new(
+      PRG_K_RESOURCE,
+      "the statement has %zu bytes, and the server takes packets of up to %zu "
+      "(max_allowed_packet)",
+      stmt->len, c->limit);
+  my_end(c);
+  return true;
+}
 
 static void begin(struct my_conn *c, struct prg_req *req) {
   memset(&c->run, 0, sizeof c->run);
   c->run.req = req;
   c->run.was_tx = c->base.tx == PRG_TX_OPEN;
+  c->my->warning_count = 0;
+  if (is_too_long(c, req->stmt)) return;
   if (req->kind == PRG_REQ_PING || req->kind == PRG_REQ_RESET)
     my_simple_begin(c);
   else if (c->lost != NULL)
@@ -319,7 +340,7 @@ static void look_at_socket(struct my_conn *c) {
   ssize_t n = recv((int)mysql_get_socket(c->my), buf, sizeof buf,
                    MSG_PEEK | MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (n > 0 && mysql_get_ssl_cipher(c->my) != NULL) {
+  if (n > 0 && c->tls) {
     if (c->run.req == NULL) my_do(c, my_op_ping, after_ping);
     return;
   }
@@ -347,7 +368,10 @@ static int wants_of(unsigned ready, int wants) {
 static bool run_op(struct my_conn *c, unsigned ready, struct prg_wait *w) {
   int mask = 0;
   if (c->wants != 0) mask = wants_of(ready, c->wants);
-  if (c->wants == 0 || mask != 0) c->wants = c->op(c, mask);
+  if (c->wants == 0 || mask != 0) {
+    if (c->tls) my_tls_forget();
+    c->wants = c->op(c, mask);
+  }
   if (c->wants == 0) return true;
   w->events = events_of(c->wants);
   return false;
@@ -356,8 +380,9 @@ static bool run_op(struct my_conn *c, unsigned ready, struct prg_wait *w) {
 /* A cancel that may have come too early is sent again. */
 static void check_recancel(struct my_conn *c, struct prg_wait *w) {
   if (c->recancel == PRG_NEVER || c->run.req == NULL) return;
-  if (prg_now() >= c->recancel && my_is_unwanted(c)) my_kill(c);
-  if (c->recancel != PRG_NEVER) w->due = c->recancel;
+  if (!my_is_unwanted(c)) c->recancel = PRG_NEVER; /* it is another one */
+  if (prg_now() >= c->recancel) my_kill(c);
+  if (c->recancel < w->due) w->due = c->recancel;
 }
 
 static bool is_over(const struct my_conn *c) {

@@ -1,37 +1,63 @@
 /* Dates and times between the library's structure and texts. */
 #include "driver/mysql/my_int.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static bool is_zero_date(const MYSQL_TIME *t) {
   return t->month == 0 || t->day == 0;
 }
 
+/* The last `n` digits. Rows full of times are common: no printf. */
+static char *put(char *out, unsigned long v, int n) {
+  for (int i = n; i > 0; i--, v /= 10) out[i - 1] = (char)('0' + v % 10);
+  return out + n;
+}
+
+static char *put_clock(char *out, const MYSQL_TIME *t, unsigned hour) {
+  out = put(out, hour, hour < 100 ? 2 : hour < 1000 ? 3 : 4);
+  *out++ = ':';
+  out = put(out, t->minute, 2);
+  *out++ = ':';
+  return put(out, t->second, 2);
+}
+
 /* "-26:30:00.5": hours beyond a day, no zeros at the end. */
-static size_t write_time(const MYSQL_TIME *t, char *out) {
-  unsigned hour = t->hour + t->day * 24;
-  int n = snprintf(out, MY_TIME_ROOM, "%s%02u:%02u:%02u", t->neg ? "-" : "",
-                   hour % 10000, t->minute % 100, t->second % 100);
-  if (t->second_part > 0) {
-    n += snprintf(out + n, MY_TIME_ROOM - (size_t)n, ".%06lu",
-                  t->second_part % 1000000);
-    while (out[n - 1] == '0') n--;
-  }
-  return (size_t)n;
+static char *put_time(char *out, const MYSQL_TIME *t) {
+  if (t->neg) *out++ = '-';
+  out = put_clock(out, t, t->hour + t->day * 24);
+  if (t->second_part == 0) return out;
+  *out++ = '.';
+  out = put(out, t->second_part, 6);
+  while (out[-1] == '0') out--;
+  return out;
+}
+
+static char *put_date(char *out, const MYSQL_TIME *t) {
+  out = put(out, t->year, 4);
+  *out++ = '-';
+  out = put(out, t->month, 2);
+  *out++ = '-';
+  return put(out, t->day, 2);
 }
 
 size_t my_time_write(enum my_class cl, const MYSQL_TIME *t, bool zero,
                      char *out) {
-  if (cl == MY_C_TIME) return write_time(t, out);
-  if (is_zero_date(t) && !zero) return 0;
-  int n = snprintf(out, MY_TIME_ROOM, "%04u-%02u-%02u", t->year % 10000,
-                   t->month % 100, t->day % 100);
-  if (cl != MY_C_DATE)
-    n += snprintf(out + n, MY_TIME_ROOM - (size_t)n, "T%02u:%02u:%02u.%06lu%s",
-                  t->hour % 100, t->minute % 100, t->second % 100,
-                  t->second_part % 1000000, cl == MY_C_STAMP_TZ ? "Z" : "");
-  return (size_t)n;
+  char *p = out;
+  if (cl == MY_C_TIME) {
+    p = put_time(p, t);
+  } else {
+    if (is_zero_date(t) && !zero) return 0;
+    p = put_date(p, t);
+    if (cl != MY_C_DATE) {
+      *p++ = 'T';
+      p = put_clock(p, t, t->hour % 100);
+      *p++ = '.';
+      p = put(p, t->second_part, 6);
+    }
+    if (cl == MY_C_STAMP_TZ) *p++ = 'Z';
+  }
+  *p = '\0';
+  return (size_t)(p - out);
 }
 
 /* Digits at *p up to `end`, at most `max`; -1: there are none. */

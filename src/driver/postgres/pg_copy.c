@@ -143,7 +143,8 @@ static int add_rows(struct pg_conn *c, struct prg_wire_in *in) {
   a.nrows = a.rows.n;
   if (pg_result_add(r->result, &a) != PRG_OK)
     return own_error(c, prg_error_oom());
-  if (have + a.nrows >= chunk) deliver(c);
+  if (have + a.nrows >= chunk || r->result->base.bytes >= PRG_CHUNK_BYTES)
+    deliver(c);
   return PRG_OK;
 }
 

@@ -84,11 +84,13 @@ int pg_baseline_take(struct pg_conn *c) {
     c->baseline[i] = prg_strdup(now);
     if (now != NULL && c->baseline[i] == NULL) return PRG_ERR;
   }
+  c->retold = false;
   return PRG_OK;
 }
 
 static const char *unclean(struct prg_conn *base) {
   struct pg_conn *c = pg_of(base);
+  if (c->link == &pg_by_wire && !c->retold) return NULL;
   for (int i = 0; i < PG_NBASELINE; i++) {
     const char *now = c->link->parameter(c, i);
     const char *was = c->baseline[i];

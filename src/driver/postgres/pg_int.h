@@ -360,7 +360,8 @@ struct pg_conn {
   int lost_notices;             /* that were too many, or had no memory */
   struct prg_list notifies;     /* owned: to be told at the end of the step */
   char *baseline[PG_NBASELINE]; /* owned: parameters right after connecting */
-  char reason[96];              /* of unclean() */
+  bool retold;     /* the server has told one of them since, as the codec saw */
+  char reason[96]; /* of unclean() */
   /* Parameters of the statement being sent, as libpq wants them. */
   struct prg_arena scratch;
   Oid *sig;

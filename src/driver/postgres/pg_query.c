@@ -389,7 +389,9 @@ static void take_rows(struct pg_conn *c, struct pg_answer *a) {
     return;
   }
   add_part(c, a);
-  if (stream && r->error == NULL && n + a->nrows >= req->chunk) deliver(c);
+  if (!stream || r->error != NULL) return;
+  if (n + a->nrows >= req->chunk || r->result->base.bytes >= PRG_CHUNK_BYTES)
+    deliver(c);
 }
 
 static void take_end(struct pg_conn *c, struct pg_answer *a) {

@@ -246,6 +246,7 @@ static int take_parameter(struct pg_conn *c, const struct prg_wire_msg *m) {
     if (copy == NULL) return pg_lose(c, prg_error_oom());
     prg_free(c->wire->now[i]);
     c->wire->now[i] = copy;
+    c->retold = true;
   }
   return PRG_OK;
 }

@@ -219,6 +219,7 @@ struct sl_entry {
   int prepares; /* SQLite's count of its own re-prepares when desc was made */
   struct sl_command cmd;
   bool cached;
+  bool was_reset; /* by the run that has ended */
   bool readonly;
   bool planned;   /* the plan was asked for: */
   bool quick;     /* it shows only look-ups */
@@ -226,10 +227,13 @@ struct sl_entry {
   bool slow;      /* was too long inline: to the worker until it proves quick */
   bool proven;    /* 99 of 100 runs were quick: inline whatever the plan */
   unsigned runs, slow_runs;
+  unsigned unseen; /* of those that were not timed */
   unsigned regain; /* quick runs after which a slow look-up is trusted again */
   unsigned regained; /* so many it had */
 };
 
+/* The same if it is in the cache and not in use, else NULL. */
+struct sl_entry *sl_entry_known(struct sl_conn *c, const struct prg_stmt *stmt);
 /* The statement for `stmt`, prepared and not in use: from the cache, or new.
 ** SQLITE_OK, or SQLite's code and *err (but not for a busy code). */
 int sl_entry_get(struct sl_conn *c, struct prg_stmt *stmt,
@@ -246,8 +250,12 @@ void sl_entry_settle(struct sl_entry *e);
 void sl_cache_clear(struct sl_conn *c);
 /* Would a commit now wait for the disk? */
 bool sl_commit_waits(const struct sl_conn *c);
+/* A transaction with what it has changed was committed in this time. */
+void sl_note_commit(struct sl_conn *c, int64_t took);
 /* May this request's statement run on the hub's thread? */
 bool sl_may_inline(struct sl_conn *c, struct sl_op *op);
+/* Need the next run be timed? Not every one of a statement that has proved quick. */
+bool sl_entry_timed(struct sl_entry *e);
 /* A run has ended after `took`, or gave way: remembers it for sl_may_inline. */
 void sl_entry_ran(struct sl_entry *e, int64_t took, bool gave_way,
                   bool inlined);
@@ -289,10 +297,14 @@ struct sl_conn {
   struct prg_error *open_error; /* written by the worker, then the hub's */
   struct sl_op *op;             /* in hand; NULL: none */
   struct sl_op *spare;          /* to be used again, or NULL */
+  struct prg_req unasked;       /* sl_direct.c: stands for the request */
   struct prg_error
       *lost;          /* why the transaction ended by itself: tx is FAILED */
   int64_t tx_changes; /* sqlite3_total_changes64 when it began */
-  int checkpoint_at;  /* pages in the log that are worth a checkpoint */
+  int64_t
+      change_cost; /* nanoseconds that a commit takes for a changed row; 0: not
+                          known */
+  int checkpoint_at; /* pages in the log that are worth a checkpoint */
   struct sl_entry **buckets;
   size_t nbuckets, nentries;
   struct prg_list lru; /* cached and not in use; the latest first */
@@ -351,7 +363,9 @@ struct sl_op {
   int64_t affected;
   bool has_last_id;
   int64_t last_id;
-  const char *pos;          /* SCRIPT: the next statement */
+  const char *pos; /* SCRIPT: the next statement */
+  struct prg_result
+      *none; /* takes the answer when there are no columns, or NULL */
   struct sl_result *res;    /* being filled; QUERY, STREAM */
   struct prg_result *first; /* SCRIPT: the finished ones */
   struct prg_result **tail;
@@ -359,9 +373,20 @@ struct sl_op {
   int rc;         /* SQLite's code of a busy or failed run */
   unsigned tries; /* for the lock */
   int64_t retry_at, wait_from;
+  bool untimed;          /* how long it takes is not asked */
   int64_t started, took; /* of the run */
 };
 
+/* A zeroed one for `req`, which runs `run`; NULL without memory. */
+struct sl_op *sl_op_new(struct sl_conn *c, struct prg_req *req,
+                        enum sl_out (*run)(struct sl_op *op));
+void sl_op_free(struct sl_conn *c, struct sl_op *op);
+/* Runs it, on either thread. */
+void sl_op_run(struct sl_op *op);
+/* A run has ended: is a transaction open? */
+void sl_op_look(struct sl_conn *c, struct sl_op *op);
+/* prg_driver.direct (sl_direct.c) */
+int sl_direct(struct prg_conn *base, struct prg_direct *d);
 /* Takes up a request that was just taken off the queue. */
 void sl_op_begin(struct sl_conn *c, struct prg_req *req);
 /* Goes on with c->op, when the worker is not at it: a lock that may be free, a

@@ -5,9 +5,27 @@
 /* A batch with more sets than this goes to the worker. */
 #define INLINE_SETS 100u
 
-/* ---- ending -------------------------------------------------------------- */
+/* ---- life, ending -------------------------------------------------------------- */
 
-static void free_op(struct sl_conn *c, struct sl_op *op) {
+/* As a rule that of the request before. */
+struct sl_op *sl_op_new(struct sl_conn *c, struct prg_req *req,
+                        enum sl_out (*run)(struct sl_op *op)) {
+  struct sl_op *op = c->spare;
+
+  if (op == NULL) {
+    op = prg_calloc(1, sizeof(*op));
+    if (op == NULL) return NULL;
+  } else {
+    c->spare = NULL;
+    memset(op, 0, sizeof(*op));
+  }
+  op->c = c;
+  op->req = req;
+  op->run = run;
+  return op;
+}
+
+void sl_op_free(struct sl_conn *c, struct sl_op *op) {
   if (op->e != NULL) sl_entry_put(c, op->e);
   if (op->res != NULL) prg_result_free(&op->res->base);
   prg_result_free(op->first);
@@ -21,7 +39,7 @@ static void free_op(struct sl_conn *c, struct sl_op *op) {
 void sl_op_drop(struct sl_conn *c, struct sl_op *op) {
   if (c->op == op) c->op = NULL;
   op->req->impl = NULL;
-  free_op(c, op);
+  sl_op_free(c, op);
 }
 
 static void clear_lost(struct sl_conn *c) {
@@ -41,7 +59,7 @@ static void lose_transaction(struct sl_conn *c, struct sl_op *op) {
                         "the transaction was rolled back");
 }
 
-static void look_at_transaction(struct sl_conn *c, struct sl_op *op) {
+void sl_op_look(struct sl_conn *c, struct sl_op *op) {
   bool open = !sqlite3_get_autocommit(c->db);
 
   if (op->lost && op->error != NULL) {
@@ -61,7 +79,7 @@ static void end(struct sl_conn *c, struct sl_op *op) {
   struct prg_result *result = op->first;
   struct prg_error *error;
 
-  look_at_transaction(c, op);
+  sl_op_look(c, op);
   if (op->res != NULL) {
     result = &op->res->base;
     result->bytes = sl_result_bytes(op->res);
@@ -148,8 +166,7 @@ static bool may_guard(const struct sl_op *op) {
          op->e->cmd.verb < SL_V_BEGIN;
 }
 
-/* On either thread. */
-static void run(struct sl_op *op) {
+void sl_op_run(struct sl_op *op) {
   struct sl_conn *c = op->c;
   bool insert = op->e != NULL && op->e->cmd.verb == SL_V_INSERT;
 
@@ -160,12 +177,12 @@ static void run(struct sl_op *op) {
   op->out = op->run(op);
   c->guard_due = PRG_NEVER;
   c->into = NULL;
-  c->at = prg_now();
-  op->took = c->at - op->started;
+  c->at = op->untimed ? 0 : prg_now();
+  op->took = op->untimed ? 0 : c->at - op->started;
 }
 
 static void work_op(struct sl_conn *c) {
-  run(c->op);
+  sl_op_run(c->op);
 }
 
 static void on_job_run(struct prg_job *job) {
@@ -230,7 +247,7 @@ static void deliver(struct sl_conn *c, struct sl_op *op) {
   if (op->took > SL_QUICK) op->inlined = false;
   op->looked = 0;
   c->op = NULL;
-  look_at_transaction(c, op);
+  sl_op_look(c, op);
   prg_req_deliver(op->req, chunk);
 }
 
@@ -239,6 +256,8 @@ static void settle(struct sl_conn *c, struct sl_op *op) {
   if (op->e != NULL) sl_entry_settle(op->e);
   if (op->run == sl_run_rows && op->e != NULL && op->out != SL_BUSY)
     sl_entry_ran(op->e, op->took, op->out == SL_SLOW, op->inlined);
+  if (op->out == SL_DONE && op->e != NULL && op->e->cmd.verb == SL_V_COMMIT)
+    sl_note_commit(c, op->took);
   /* A long write may have made a small database large. */
   if (!op->inlined) c->size_age = 0;
   switch (op->out) {
@@ -357,7 +376,7 @@ void sl_op_go(struct sl_conn *c) {
     fail(c, op, prg_error_ref(op->error));
     return;
   }
-  run(op);
+  sl_op_run(op);
   settle(c, op);
 }
 
@@ -414,16 +433,6 @@ static bool sends_all_away(const struct sl_conn *c) {
   return c->base.lane == PRG_LANE_READ && !c->wal;
 }
 
-/* A zeroed one; as a rule that of the request before. */
-static struct sl_op *take_op(struct sl_conn *c) {
-  struct sl_op *op = c->spare;
-
-  if (op == NULL) return prg_calloc(1, sizeof(*op));
-  c->spare = NULL;
-  memset(op, 0, sizeof(*op));
-  return op;
-}
-
 void sl_op_begin(struct sl_conn *c, struct prg_req *req) {
   struct sl_op *op;
 
@@ -437,16 +446,14 @@ void sl_op_begin(struct sl_conn *c, struct prg_req *req) {
     refuse_lane(req);
     return;
   }
-  op = take_op(c);
+  op = sl_op_new(c, req,
+                 req->kind == PRG_REQ_BATCH    ? sl_run_batch
+                 : req->kind == PRG_REQ_SCRIPT ? sl_run_script
+                                               : sl_run_rows);
   if (op == NULL) {
     prg_req_finish(req, NULL, prg_error_oom());
     return;
   }
-  op->c = c;
-  op->req = req;
-  op->run = req->kind == PRG_REQ_BATCH    ? sl_run_batch
-            : req->kind == PRG_REQ_SCRIPT ? sl_run_script
-                                          : sl_run_rows;
   req->impl = op;
   c->op = op;
   if (req->kind == PRG_REQ_RESET)

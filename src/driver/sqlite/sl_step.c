@@ -94,8 +94,10 @@ void sl_count(struct sl_conn *c, const struct sl_command *cmd, bool readonly,
 
 /* The end of the statement, after its last row or after enough of them. */
 static enum sl_out finish_rows(struct sl_op *op) {
-  sl_count(op->c, &op->e->cmd, op->e->readonly, &op->res->base);
+  sl_count(op->c, &op->e->cmd, op->e->readonly,
+           op->res != NULL ? &op->res->base : op->none);
   (void)sqlite3_reset(op->e->st);
+  op->e->was_reset = true;
   return SL_DONE;
 }
 
@@ -134,8 +136,19 @@ static bool have_result(struct sl_op *op, size_t limit) {
 
   if (op->res != NULL) return true;
   if (sl_entry_refresh(op->e) != PRG_OK) return false;
+  if (op->none != NULL && op->e->ncols == 0) {
+    prg_result_none(op->none);
+    return true;
+  }
   op->res = sl_result_new(op->e->ncols, stream ? limit : 0);
   return op->res != NULL;
+}
+
+/* Is it a chunk of a stream, to be delivered? */
+static bool is_full(const struct sl_op *op, size_t limit) {
+  if (op->req->kind != PRG_REQ_STREAM || limit == SIZE_MAX) return false;
+  return op->res->base.nrows == limit ||
+         sl_result_bytes(op->res) >= PRG_CHUNK_BYTES;
 }
 
 enum sl_out sl_run_rows(struct sl_op *op) {
@@ -155,8 +168,7 @@ enum sl_out sl_run_rows(struct sl_op *op) {
       continue; /* a write is always taken to its end */
     }
     if (!sl_result_add(op->res, e->st, e->classes)) return no_memory(op);
-    if (op->req->kind == PRG_REQ_STREAM && op->res->base.nrows == limit)
-      return SL_FULL;
+    if (is_full(op, limit)) return SL_FULL;
     if (is_too_long(op)) return give_way(op);
   }
 }

@@ -6,6 +6,8 @@
 /* Runs before a measured share of slow ones means something; at twice as many
 ** both counts are halved, so that old runs fade. */
 #define ENOUGH_RUNS 100u
+/* Then one in so many is timed. */
+#define TIMED_RUNS 8u
 /* A read whose plan is a look-up is trusted again after so many quick runs, at
 ** first; each time that it blocks again after twice as many. */
 #define REGAIN_RUNS 16u
@@ -13,8 +15,10 @@
 #define SIZE_AGE 64u
 /* Parameters or a text longer than this are work for the worker. */
 #define BIG_BYTES (INT64_C(1) << 18)
-/* A transaction that changed more rows than this is committed there too. */
+/* A transaction that changed as many rows is committed there too, unless it is known
+** to take no longer than a quick run; then one that changed many more. */
 #define BIG_CHANGES 1000
+#define MOST_CHANGES 10000
 
 /* ---- preparing ----------------------------------------------------------- */
 
@@ -156,6 +160,15 @@ static void make_buckets(struct sl_conn *c) {
   if (c->buckets != NULL) c->nbuckets = n;
 }
 
+struct sl_entry *sl_entry_known(struct sl_conn *c,
+                                const struct prg_stmt *stmt) {
+  struct sl_entry *e = find(c, stmt);
+
+  if (e == NULL || !prg_link_linked(&e->lru)) return NULL;
+  prg_list_remove(&c->lru, &e->lru);
+  return e;
+}
+
 int sl_entry_get(struct sl_conn *c, struct prg_stmt *stmt,
                  struct sl_entry **out, struct prg_error **err) {
   struct sl_entry *e, *twin;
@@ -203,7 +216,8 @@ void sl_entry_put(struct sl_conn *c, struct sl_entry *e) {
     return;
   }
   if (e->st != NULL) {
-    (void)sqlite3_reset(e->st);
+    if (!e->was_reset) (void)sqlite3_reset(e->st);
+    e->was_reset = false;
     /* Texts point to a caller's memory, but no step is made before the next run
     ** has bound all of them anew. Lists have an owner. */
     if (e->use != NULL) (void)sqlite3_clear_bindings(e->st);
@@ -288,17 +302,44 @@ bool sl_commit_waits(const struct sl_conn *c) {
   return c->syncs || c->new_log;
 }
 
+static int64_t changes(const struct sl_conn *c) {
+  return sqlite3_total_changes64(c->db) - c->tx_changes;
+}
+
+void sl_note_commit(struct sl_conn *c, int64_t took) {
+  int64_t n = changes(c), cost;
+
+  if (n < BIG_CHANGES / 10) return;
+  cost = (took + 1) * 1000 / n;
+  c->change_cost =
+      cost > c->change_cost ? cost : (3 * c->change_cost + cost) / 4;
+}
+
+/* How much was changed says little of how many pages are to be written. */
+static bool ends_soon(const struct sl_conn *c) {
+  int64_t n = changes(c);
+
+  if (n < BIG_CHANGES) return true;
+  return n < MOST_CHANGES && c->change_cost > 0 &&
+         n * c->change_cost < SL_QUICK * 1000;
+}
+
 /* Transaction control: what ends one may have much to write. */
 static bool may_control(struct sl_conn *c, enum sl_verb verb) {
   if (verb == SL_V_BEGIN || verb == SL_V_SAVEPOINT) return true;
   if ((verb == SL_V_COMMIT || verb == SL_V_RELEASE) && sl_commit_waits(c) &&
       sqlite3_txn_state(c->db, NULL) == SQLITE_TXN_WRITE)
     return false;
-  return sqlite3_total_changes64(c->db) - c->tx_changes < BIG_CHANGES;
+  return ends_soon(c);
 }
 
 static bool is_data(enum sl_verb verb) {
   return verb >= SL_V_SELECT && verb <= SL_V_DELETE;
+}
+
+/* A row, or what the progress handler ends. */
+static bool is_bounded(const struct sl_entry *e) {
+  return e->readonly || (e->key->flags & PRG_STMT_VALUES) != 0;
 }
 
 bool sl_may_inline(struct sl_conn *c, struct sl_op *op) {
@@ -318,7 +359,8 @@ bool sl_may_inline(struct sl_conn *c, struct sl_op *op) {
   /* Outside a transaction a write ends with a commit. */
   if (!e->readonly && sqlite3_get_autocommit(c->db) && sl_commit_waits(c))
     return false;
-  if (e->proven || (e->key->flags & PRG_STMT_VALUES) != 0) return true;
+  if ((e->proven && is_bounded(e)) || (e->key->flags & PRG_STMT_VALUES) != 0)
+    return true;
   if (!e->planned) ask_plan(c, e);
   return e->quick || (e->planned && !e->recursive && is_small(c));
 }
@@ -342,6 +384,10 @@ static void distrust(struct sl_entry *e) {
     e->regain *= 2;
 }
 
+bool sl_entry_timed(struct sl_entry *e) {
+  return !e->proven || !is_bounded(e) || ++e->unseen % TIMED_RUNS == 0;
+}
+
 void sl_entry_ran(struct sl_entry *e, int64_t took, bool gave_way,
                   bool inlined) {
   bool blocked = gave_way || (inlined && took > SL_GUARD);
@@ -356,8 +402,8 @@ void sl_entry_ran(struct sl_entry *e, int64_t took, bool gave_way,
     }
   }
   /* One bad run in a hundred is the machine's and not the statement's; but a
-  ** write cannot be interrupted next time. */
-  if (blocked && (!e->proven || !e->readonly))
+  ** write cannot be interrupted next time, if it may be a long one. */
+  if (blocked && (!e->proven || !is_bounded(e)))
     distrust(e);
   else
     regain(e, !gave_way && took <= SL_QUICK);

@@ -180,7 +180,7 @@ const struct prg_driver perigee_driver = {
     .name = "sqlite",
     .dialect = "sqlite",
     .features = PRG_F_CANCEL | PRG_F_INTERLEAVE | PRG_F_LANES | PRG_F_LAST_ID |
-                PRG_F_COLLECT,
+                PRG_F_COLLECT | PRG_F_DIRECT,
     .version = sqlite3_libversion,
     .check = sl_check,
     .conn_new = conn_new,
@@ -189,4 +189,5 @@ const struct prg_driver perigee_driver = {
     .overdue = sl_overdue,
     .unclean = unclean,
     .fini = fini,
+    .direct = sl_direct,
 };
