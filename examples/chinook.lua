@@ -5,8 +5,9 @@
 --   build/perigee --url postgresql:///shop run examples/chinook.lua DIR
 --
 -- The shop is examples/data/chinook-sample.sql, or the Chinook sample database
--- (github.com/lerocha/chinook-database) when DIR holds Chinook_Sqlite.sql and
--- Chinook_PostgreSql.sql. It is loaded on the first run only.
+-- (github.com/lerocha/chinook-database) when DIR holds Chinook_Sqlite.sql,
+-- Chinook_PostgreSql.sql or Chinook_MySql.sql. It is loaded on the first run only. The
+-- report is the same text on every database.
 --
 -- The runner gives the script `db` and `perigee`; in plain Lua they are made at
 -- the end.
@@ -36,12 +37,12 @@ local reports = {
     order by sum(invoice_line.unit_price * quantity) desc, artist.name
     limit 5]] },
   { "Revenue per month, latest first", [[
-    select substr(cast(invoice_date as varchar(30)), 1, 7) as month,
+    select substr(cast(invoice_date as char(30)), 1, 7) as month,
            count(*) as invoices, round(sum(total), 2) as sales
     from invoice group by 1 order by 1 desc limit 6]] },
   { "Longest tracks", [[
     select track.name as track, artist.name as artist,
-           milliseconds / 1000 as seconds
+           milliseconds as ms
     from track
       join album on album.album_id = track.album_id
       join artist on artist.artist_id = album.artist_id
@@ -67,14 +68,24 @@ local function all_at_once(n, ask)
   return out
 end
 
+-- A sum may be a decimal, which is a string, an integer, or a float (money on SQLite):
+-- what is printed is the same everywhere.
+local function with_sums(rows)
+  for _, row in ipairs(rows) do
+    row.sold = row.sold and math.floor(tonumber(row.sold))
+    row.sales = row.sales and ("%.2f"):format(tonumber(row.sales))
+  end
+  return rows
+end
+
 -- `x` is db or a transaction: the same verbs.
 local function ask_reports(x, names)
   return all_at_once(#reports, function(i)
-    return x:query(names(reports[i][2]))
+    return with_sums(x:query(names(reports[i][2])))
   end)
 end
 
--- In cents: sums are decimal strings on PostgreSQL and floats on SQLite.
+-- In cents, as whole numbers.
 local function ask_sums(x, names)
   return all_at_once(#sums, function(i)
     return math.floor(tonumber(x:value(names(sums[i]))) * 100 + 0.5)
@@ -88,13 +99,15 @@ local function check_sums(inside, outside)
   end
 end
 
--- Chinook for SQLite says InvoiceLine for invoice_line, and case does not matter in
--- SQL there: the function that adapts a query.
+-- Chinook for SQLite and MySQL says InvoiceLine for invoice_line. The function that adapts
+-- a query: names of two words, and tables, whose case matters on MySQL.
 local function speller(names)
-  if names.invoice_line == "invoice_line" then
-    return function(sql) return sql end
+  local function spell(before, name) return before .. names[name] end
+  return function(sql)
+    sql = sql:gsub("%f[%w]()(%l+_[%l_]+)", function(_, name) return names[name] end)
+    sql = sql:gsub("(from )(%l[%l_]*)", spell):gsub("(join )(%l[%l_]*)", spell)
+    return (sql:gsub("(%f[%w_])(%l+)%.", function(_, name) return names[name] .. "." end))
   end
-  return function(sql) return (sql:gsub("_", "")) end
 end
 
 local function main(db)

@@ -5,11 +5,11 @@
 --   build/perigee --url postgresql:///shop run examples/chinook_crud.lua DIR
 --
 -- The shop is examples/data/chinook-sample.sql, or the Chinook sample database
--- (github.com/lerocha/chinook-database) when DIR holds Chinook_Sqlite.sql and
--- Chinook_PostgreSql.sql. It is loaded on the first run only. All that is written
--- here is rolled back at the end.
+-- (github.com/lerocha/chinook-database) when DIR holds Chinook_Sqlite.sql,
+-- Chinook_PostgreSql.sql or Chinook_MySql.sql. It is loaded on the first run only. All
+-- that is written here is rolled back at the end.
 --
--- Chinook for SQLite spells names in another way (ArtistId for artist_id), and the
+-- Chinook for SQLite and MySQL spells names in another way (ArtistId for artist_id), and the
 -- verbs take them exactly: so they come from `names`.
 --
 -- The runner gives the script `db` and `perigee`; in plain Lua they are made at

@@ -45,8 +45,8 @@ end
 
 local function show(db)
   for _, book in ipairs(db:select("books", {}, { order_by = "id" })) do
-    print(("  %-14s %6s  %-6s %s"):format(book.title, book.price, book.binding,
-      book.year or "-"))
+    print(("  %-14s %6.2f  %-6s %s"):format(book.title, tonumber(book.price),
+      book.binding, book.year or "-"))
   end
 end
 

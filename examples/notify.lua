@@ -8,7 +8,8 @@
 -- each one: a worker looks when it begins, and looks again after a gap (the connection
 -- was lost), as after any notification.
 --
--- It makes a table `errands` of its own, anew each time. SQLite has no notifications.
+-- It makes a table `errands` of its own, anew each time. SQLite and MySQL have no
+-- notifications.
 
 local perigee = perigee or require "perigee"
 

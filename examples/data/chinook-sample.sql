@@ -1,5 +1,5 @@
 -- A record shop small enough to read, in the shape of the Chinook sample
--- database. The people, bands and songs are made up. SQLite and PostgreSQL.
+-- database. The people, bands and songs are made up. SQLite, PostgreSQL and MySQL.
 
 create table artist (
   artist_id integer not null primary key,

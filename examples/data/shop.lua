@@ -2,7 +2,7 @@
 --
 -- It is chinook-sample.sql in this folder, or the Chinook sample database
 -- (github.com/lerocha/chinook-database) when a directory is given that holds
--- Chinook_Sqlite.sql and Chinook_PostgreSql.sql.
+-- Chinook_Sqlite.sql, Chinook_PostgreSql.sql or Chinook_MySql.sql.
 
 local M = {}
 
@@ -23,7 +23,7 @@ local function answers(db, sql)
   return ok
 end
 
--- invoice_line is InvoiceLine in Chinook for SQLite.
+-- invoice_line is InvoiceLine in Chinook for SQLite and MySQL.
 local function camel(name)
   return (("_" .. name):gsub("_(%l)", string.upper))
 end
@@ -38,25 +38,34 @@ local function find_spelling(db)
   end
 end
 
+local scripts = {
+  sqlite = "Chinook_Sqlite.sql", postgres = "Chinook_PostgreSql.sql",
+  mysql = "Chinook_MySql.sql",
+}
+
 local function script_path(db, directory)
   if not directory then return here .. "chinook-sample.sql" end
-  local file = db:driver().dialect == "postgres" and "Chinook_PostgreSql.sql"
-    or "Chinook_Sqlite.sql"
-  return directory .. "/" .. file
+  return directory .. "/" .. scripts[db:driver().dialect]
 end
 
--- A script written for psql makes a database and changes into it. We are in
+-- A script written for psql or mysql makes a database and changes into it. We are in
 -- the right one.
 local function without_database(sql)
   sql = ("\n" .. sql):gsub("\n%u+ DATABASE [^\n]*", "\n")
-  return (sql:gsub("\n\\c [^\n]*", "\n"))
+  return (sql:gsub("\n\\c [^\n]*", "\n"):gsub("\nUSE [^\n]*", "\n"))
+end
+
+-- All or nothing, but on MySQL, where each CREATE TABLE commits by itself.
+local function run_script(db, sql)
+  if db:driver().dialect == "mysql" then return db:script(sql) end
+  db:transaction(function(tx) tx:script(sql) end)
 end
 
 local function load_shop(db, directory)
   local path = script_path(db, directory)
   print("loading " .. path)
   local sql = without_database(read_file(path))
-  db:transaction(function(tx) tx:script(sql) end)
+  run_script(db, sql)
   return assert(find_spelling(db), "the script made no invoices")
 end
 

@@ -1,12 +1,13 @@
 -- What a script may expect of the embedded runner, where Busted cannot run: the
 -- basics of executors and of verbs on tables, tasks and errors, on SQLite and, when
--- PERIGEE_TEST_POSTGRES is set, on PostgreSQL. For `perigee run` and for
--- spec/c/test_embed_suite.c; prints TAP and returns how much has failed.
+-- PERIGEE_TEST_POSTGRES and PERIGEE_TEST_MYSQL are set, on PostgreSQL and MariaDB. For
+-- `perigee run` and for spec/c/test_embed_suite.c; prints TAP and returns how much has
+-- failed.
 
 local lu = require "luaunit"
 local perigee = require "perigee"
 
-local postgres = os.getenv "PERIGEE_TEST_POSTGRES"
+local postgres, mysql = os.getenv "PERIGEE_TEST_POSTGRES", os.getenv "PERIGEE_TEST_MYSQL"
 
 local SCHEMA = [[
 drop table if exists embed_moons;
@@ -121,7 +122,7 @@ end
 
 -- ---- tests without one -----------------------------------------------------
 
--- luacheck: globals TestSqlite TestPostgres TestTasks (LuaUnit looks for them)
+-- luacheck: globals TestSqlite TestPostgres TestMysql TestTasks (LuaUnit looks for them)
 
 TestTasks = {}
 
@@ -170,6 +171,7 @@ end
 local file = os.tmpname()
 TestSqlite = make_class("sqlite:///" .. file)
 if postgres then TestPostgres = make_class(postgres) end
+if mysql then TestMysql = make_class(mysql) end
 
 local runner = lu.LuaUnit.new()
 runner:setOutputType "tap"

@@ -52,7 +52,7 @@ end
 
 -- ---- the migrations --------------------------------------------------------
 
--- Ten operations, of each kind that a runner treats in its own way.
+-- Eleven operations, of each kind that a runner treats in its own way.
 local TEN = [[
   m:create_table("invoices", function(t)
     t.id = bigint { identity = true, pk = true }
@@ -68,6 +68,7 @@ local TEN = [[
   o:backfill { set = { note = sql "JOINED" }, where = "note is null", key = "id",
     batch = 2, pause = 0 }
   o:alter_column("title", { null = false, was = { null = true } })
+  o:rename_column("title", "heading")
   m:sql "insert into customers (name) values ('once')"]]
 
 local FIRST = [[
@@ -225,7 +226,7 @@ each_database(function(d)
     end
     assert.equal(1, applied)
     assert.equal(1, db:value "select count(*) from customers where name = 'once'")
-    db:execute "delete from orders where title = 'x'"
+    db:execute "delete from orders where heading = 'x'"
     assert.equal(wanted, contents(db))
   end)
 end)

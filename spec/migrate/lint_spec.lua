@@ -18,11 +18,7 @@ local function migration(body, rest)
     rest or "down = false"))
 end
 
--- The dialect of MySQL is only a name to the rules.
-local function named(name)
-  if name == "mysql" then return { name = "mysql" } end
-  return dialect.named(name or "postgres")
-end
+local function named(name) return dialect.named(name or "postgres") end
 
 local tables = schema.parse(cases.TABLES, { name = "schema.lua" }).tree
 

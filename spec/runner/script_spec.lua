@@ -1,4 +1,4 @@
--- Commands as they are typed: spec/runner/scripts/*.txt, each on both databases. The
+-- Commands as they are typed: spec/runner/scripts/*.txt, each on every database. The
 -- format is told in spec/support/script.lua.
 
 local helper = require "spec.support.helper"
@@ -30,7 +30,7 @@ describe("the script", function()
         end)
       end
     end
-  end, { "sqlite", "postgres" })
+  end, { "sqlite", "postgres", "mysql" })
 
   it("harness finds what is wrong", function()
     local function read(text) return (script.read(text, "sqlite")) end

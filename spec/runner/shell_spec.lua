@@ -78,7 +78,7 @@ describe("the shell", function()
         .. "(id integer not null, nick text default 'x');\n.tables\n"
         .. ".columns people\n")
       assert.truthy(out:find("people", 1, true))
-      assert.truthy(out:find "\nid +| %a+ +| no", out)
+      assert.truthy(out:find "\nid +| [%a(%d)]+ +| no", out)
       assert.truthy(out:find "\nnick +| %a+ +| yes +| 'x'", out)
     end)
 
@@ -118,6 +118,30 @@ describe("the shell", function()
           .. "insert into t values (2);\nselect a as n from t;\n"))
     end)
   end)
+
+  helper.for_each_db(function(_, open)
+    it("knows comments and where a routine of MySQL ends", function()
+      assert.equal("ok\nn\n--\n13\n(1 row)\nn\n-\n3\n(1 row)\n", good(open.url(),
+        "# a comment;\ncreate function f(a int) returns int deterministic begin\n"
+          .. "  if a > 1 then set a = a + 1; end if;\n"
+          .. "  while a < 10 do set a = a + 1; end while;\n"
+          .. "  case a when 10 then set a = a; end case;\n"
+          .. "  return case when a > 1 then a else 0 end;\nend;\n"
+          .. "select f(1) + 3 as n; # ; 'n\nselect 5--2-4 as n;\n"))
+    end)
+
+    it("connects again when the connection was lost (KILL)", function()
+      local r = piped(open.url(), "= db:value 'select 6'\nkill connection_id();\n"
+        .. "select 5 as n;\n", "-k")
+      assert.truthy(r.err:find("connected again", 1, true), r.err)
+      assert.truthy(r.out:find("5\n(1 row)", 1, true), r.out)
+    end)
+
+    it("shows warnings as notices", function()
+      assert.truthy(piped(open.url(), "drop table if exists nothere;\n").err
+        :find("notice: Unknown table 'perigee.nothere'", 1, true))
+    end)
+  end, { "mysql" })
 
   describe("on PostgreSQL", function()
     local url = os.getenv "PERIGEE_TEST_POSTGRES"
@@ -161,6 +185,7 @@ describe("the shell", function()
       sqlite = "with recursive c(n) as (select 1 union all "
         .. "select n + 1 from c) select count(*) from c;\n",
       postgres = "select pg_sleep(50);\n",
+      mysql = "select sleep(50) from information_schema.schemata;\n",
     }
     local state
 
@@ -208,7 +233,7 @@ describe("the shell", function()
         t:send ".quit\n"
         assert.equal(0, t:close())
       end)
-    end, { "sqlite", "postgres" })
+    end, { "sqlite", "postgres", "mysql" })
 
     it("drops a line by Ctrl-C, and stops Lua", function()
       local t = start "sqlite::memory:"

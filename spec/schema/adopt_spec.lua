@@ -14,12 +14,12 @@ local function adopt(db)
   return text, support.lines(found.changes), found
 end
 
--- A script without what only psql can do.
+-- A script without what only psql can do, and without another database.
 local function script_of(text)
   local lines = {}
   for line in (text .. "\n"):gmatch "(.-)\r?\n" do
     local other = line:find "^\\" or line:find "^%s*CREATE DATABASE"
-      or line:find "^%s*DROP DATABASE"
+      or line:find "^%s*DROP DATABASE" or line:find "^%s*USE "
     if not other then lines[#lines + 1] = line end
   end
   return table.concat(lines, "\n")
@@ -92,10 +92,50 @@ error()" as on delete to children do nothing;
     create view "vi.ew" as select a from "do.t";
     create trigger touch after insert on children begin
       update children set b = upper(b) where id = new.id; end]],
+  mysql = [[
+    create table `Odd Name` (`the key` bigint unsigned auto_increment primary key, `end` text
+      not null default 'a''b\\c', z point not null, spatial index (z));
+    create table parents (a int not null, b varchar(40) collate utf8mb4_general_ci not null,
+      m enum ('sad', 'it''s ok', 'happy') default 'happy', s set ('x', 'y'),
+      d decimal(10,2) default 1.50, x double default 1.5, flag boolean not null default true,
+      ts timestamp not null default current_timestamp on update current_timestamp,
+      dt datetime(6) default current_timestamp(6), t6 time(6), t time, y year,
+      i int(5) zerofill, bits bit(5) default b'101', mb mediumblob, c3 char(3) default 'abc',
+      j json default '{}', day date default '2026-01-02', ui uuid,
+      primary key (a, b), unique (b, a), key by_d (d desc), key part (b(10)),
+      fulltext key ft (b), check (a > 0), constraint both_given check (a <> 13 or b = 'x'))
+      comment 'says "hello"' row_format=compressed;
+    create table children (id bigint auto_increment primary key, a int,
+      b varchar(40) collate utf8mb4_general_ci, doubled int as (small * 2) stored,
+      virt varchar(80) as (concat(b, '-', a)) virtual, small smallint check (small > 3),
+      hidden int invisible default 4, long_text text,
+      constraint `odd name` foreign key (a, b) references parents (a, b)
+        on update cascade on delete set null,
+      foreign key (a) references parents (a), unique key named_key (b), unique (long_text),
+      key h (a) using hash comment 'it''s hashed') auto_increment=50 charset latin1;
+    create table other (id int primary key) engine=Aria;
+    create table `do.t` (a int primary key, b varchar(10) character set latin1);
+    create index i on `do.t` (b); create view `vi.ew` as select a from `do.t`;
+    create table days (id int not null, day date not null) partition by range (year(day))
+      (partition p0 values less than (2020), partition p1 values less than maxvalue);
+    create view happy as select b from parents where m = 'happy';
+    create view happier (`the b`) as select b from happy where b is not null;
+    create sequence numbers start with 100 increment by 5;
+    create function twice(a int) returns int deterministic return a * 2;
+    create procedure nothing() begin select 1; select 2; end;
+    create trigger touch before insert on children for each row set new.b = upper(new.b);
+    create event tick on schedule every 1 day do delete from other]],
+}
+
+local CHINOOK = {
+  sqlite = "Sqlite", postgres = "PostgreSql", mysql = "MySql",
 }
 
 helper.for_each_db(function(database, open)
   describe("adopt", function()
+    -- Scripts here are in MySQL's own words.
+    before_each(function() helper.translate_scripts(false) end)
+
     it("writes everything of a rich schema", function()
       local db = open { max_size = 2 }
       db:script(RICH[database])
@@ -108,8 +148,7 @@ helper.for_each_db(function(database, open)
       if schemas then db:script "drop schema audit cascade" end
     end)
 
-    local chinook = "chinook/Chinook_"
-      .. (database == "sqlite" and "Sqlite.sql" or "PostgreSql.sql")
+    local chinook = ("chinook/Chinook_%s.sql"):format(CHINOOK[database])
     it("of Chinook leaves nothing to do", function()
       local sql, why = helper.data(chinook)
       if not sql then return pending(why) end
@@ -119,6 +158,36 @@ helper.for_each_db(function(database, open)
       assert.same({}, lines)
       assert.equal(11, select(2, text:gsub("\ntable%(", "")) + 1)
     end)
+
+    if database == "mysql" then
+      it("tells what it does not manage", function()
+        local db = open { max_size = 2 }
+        db:script(RICH.mysql)
+        local text = adopt(db)
+        for _, what in ipairs {
+          "column ts on parents: ON UPDATE", "column hidden on children: INVISIBLE",
+          "column small on children: its check", "sequence numbers",
+          "table days: not compared: partitioned",
+          "foreign key children_ibfk_1 on children: it refers to no key",
+        } do
+          assert.truthy(text:find("-- not managed: " .. what, 1, true), what)
+        end
+      end)
+
+      it("says types and defaults in portable words", function()
+        local db = open { max_size = 2 }
+        db:script(RICH.mysql)
+        local text = adopt(db)
+        for _, line in ipairs {
+          't.d = numeric(10, 2) { null = true, default = "1.50" }',
+          "t.flag = boolean { default = true }", "t.t6 = time {",
+          "t.dt = timestamp { null = true, default = sql.now }",
+          't["the key"] = raw "bigint unsigned" { identity = true, pk = true }',
+        } do
+          assert.truthy(text:find(line, 1, true), line)
+        end
+      end)
+    end
 
     if database == "postgres" then
       it("tells what it does not manage", function()
@@ -144,4 +213,4 @@ helper.for_each_db(function(database, open)
       end)
     end
   end)
-end, { "sqlite", "postgres" })
+end, { "sqlite", "postgres", "mysql" })

@@ -702,6 +702,8 @@ table("crm.a", function(t) t.x = int end)]]
       fails("usage", schema.load, {}).message)
     assert.are.equal('schema.parse: unknown option "nme": allowed are dialect, name, root',
       fails("usage", schema.parse, "", { nme = "x" }).message)
+    assert.are.equal('unknown dialect "oracle": there are mysql, postgres, sqlite',
+      fails("usage", schema.parse, "", { dialect = "oracle" }).message)
     assert.is_truthy(fails("usage", schema.load, "/nowhere/schema.lua").message
       :find "^/nowhere/schema.lua cannot be read: ")
     assert.is_truthy(fails("usage", schema.load, "/tmp").message:find "^/tmp cannot be read: ")

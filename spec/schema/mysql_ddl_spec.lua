@@ -1,5 +1,6 @@
 -- Definitions and operations as MySQL reads them: texts to compare with, no server.
 local dialect = require "perigee.dialect"
+local perigee = require "perigee"
 
 local D = dialect.named "mysql"
 
@@ -65,16 +66,15 @@ describe("mysql definitions", function()
   PRIMARY KEY (`id`),
   CONSTRAINT `orders_status_key` UNIQUE (`status`, `total`),
   CONSTRAINT `total_positive` CHECK (total >= 0),
-  INDEX `orders_idx` (`note`(10), `created_at` DESC, (lower(note)))
+  INDEX `orders_idx` (`note`(10), `created_at` DESC, (lower(note))),
+  CONSTRAINT `orders_customer_id_fkey` FOREIGN KEY (`customer_id`) REFERENCES ]]
+        .. [[`customers` (`id`) ON DELETE CASCADE
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COMMENT = 'what was bought']],
-      "ALTER TABLE `orders` ADD CONSTRAINT `orders_customer_id_fkey` FOREIGN KEY "
-        .. "(`customer_id`) REFERENCES `customers` (`id`) ON DELETE CASCADE",
       "CREATE VIEW `v` AS\nselect 1", "CREATE TRIGGER …",
     }, sqls)
     sqls = {}
     for i, entry in ipairs(D.drop_tree(tree)) do sqls[i] = entry.sql end
     assert.same({ "DROP TRIGGER `tr`", "DROP VIEW `v`",
-      "ALTER TABLE `orders` DROP FOREIGN KEY `orders_customer_id_fkey`",
       "DROP TABLE `orders`" }, sqls)
   end)
 
@@ -106,13 +106,49 @@ describe("mysql definitions", function()
   it("refuse what the database lacks", function()
     local ctx = { table = { name = "t" } }
     for _, case in ipairs {
-      { "index", { name = "i", keys = {}, where = "x" }, "MySQL has no where" },
-      { "index", { name = "i", keys = { { column = "a", nulls = "last" } } }, "no nulls" },
+      { "index", { name = "i", keys = {}, where = "x" }, "MySQL has no partial indexes" },
+      { "index", { name = "i", keys = { { column = "a", nulls = "last" } } }, "no order of NULLs" },
       { "unique", { name = "u", columns = { "a" }, deferrable = true }, "no deferrable" },
       { "view", { name = "v", sql = "", materialized = true }, "no materialized" },
       { "object", { kind = "domain", name = "d" }, "no objects of kind domain" },
     } do
       assert.error_matches(function() D.create(case[1], case[2], ctx) end, case[3])
+    end
+    for _, words in ipairs { "text { pk = true }", "text { ref = 'u' }", "raw 'blob' { pk = true }",
+      "json { pk = true }" } do
+      local s = perigee.schema.parse("table('u', function(t) t.id = int { pk = true } end)\n"
+        .. "table('t', function(t) t.a = " .. words .. " end)", { name = "s.lua" })
+      assert.error_matches(function() D.create_tree(s.tree) end, "s.lua:2: t.a: what is in a")
+    end
+  end)
+
+  it("make tables with their foreign keys, parents first", function()
+    local tree = perigee.schema.parse([[
+      table("c", function(t) t.id = int { pk = true, ref = "p.id" } end)
+      table("p", function(t) t.id = int { pk = true, ref = "c.id" }; t.q = int { ref = "q.id" } end)
+      table("q", function(t) t.id = int { pk = true, ref = "q.id" } end)]]).tree
+    local function shape(opts)
+      local out = {}
+      for i, e in ipairs(D.create_tree(tree, opts)) do
+        out[i] = e.sql:match "^%a+ %a+ `%a`" .. select(2, e.sql:gsub("FOREIGN", ""))
+      end
+      return table.concat(out, ", ")
+    end
+    assert.equal("CREATE TABLE `q`1, CREATE TABLE `p`1, CREATE TABLE `c`1, ALTER TABLE `p`1",
+      shape())
+    assert.equal("CREATE TABLE `q`0, CREATE TABLE `p`0, CREATE TABLE `c`0, ALTER TABLE `q`1, "
+      .. "ALTER TABLE `p`1, ALTER TABLE `p`1, ALTER TABLE `c`1", shape { apart = true })
+    assert.equal(4, #D.drop_tree(tree))
+  end)
+
+  it("put defaults that are expressions into parentheses", function()
+    for text, want in pairs {
+      ["current_timestamp"] = "current_timestamp",
+      ["current_timestamp (3)"] = "current_timestamp (3)",
+      ["current_timestamp + interval 1 day"] = "(current_timestamp + interval 1 day)",
+      ["(1) + (2)"] = "((1) + (2))", ["((1) + 2)"] = "((1) + 2)",
+    } do
+      assert.equal(want, D.default { default = { sql = text } })
     end
   end)
 end)
@@ -121,13 +157,14 @@ describe("mysql steps", function()
   it("put the changes of one table into one statement", function()
     assert.same({
       "ALTER TABLE `orders`\n  ADD COLUMN `a` int NOT NULL,\n  DROP COLUMN `b`,\n"
-        .. "  RENAME COLUMN `note` TO `remark`,\n  ALTER COLUMN `total` SET DEFAULT 1,\n"
+        .. "  RENAME COLUMN `note` TO `remark`,\n  ALTER COLUMN `total` SET DEFAULT 1",
+      "ALTER TABLE `orders`\n"
         .. "  DROP CONSTRAINT `c`,\n  DROP INDEX `u`,\n  ADD FULLTEXT INDEX `f` (`remark`),\n"
         .. "  DROP PRIMARY KEY, ADD PRIMARY KEY (`a`),\n  COMMENT = 'x'",
       "ALTER TABLE `orders`\n  ADD CONSTRAINT `fk` FOREIGN KEY (`a`) REFERENCES `b` (`id`)",
       "ALTER TABLE `other`\n  DROP FOREIGN KEY `fk`",
       "RENAME TABLE `other` TO `o2`",
-    }, sql_of {
+    }, sql_of({
       on("add_column", { column = { name = "a", type = ty "int" } }),
       on("drop_column", { name = "b" }),
       on("rename_column", { name = "note", to = "remark" }),
@@ -141,7 +178,32 @@ describe("mysql steps", function()
         columns = { "id" } } } }),
       on("drop_foreign_key", { table = "other", name = "fk" }),
       { op = "rename_table", name = "other", to = "o2" },
-    })
+    }, { tree = { tables = {} } }))
+  end)
+
+  it("take the index of a foreign key along, and leave one where it is needed", function()
+    local function tree(made)
+      return { tree = { tables = { { name = "c", columns = {}, uniques = {}, checks = {},
+        foreign_keys = { { name = "fk", columns = { "a" }, ref = { table = "p",
+          columns = { "id" } } } },
+        indexes = { not made and { name = "i", keys = { { column = "a" }, { column = "b" } } }
+          or nil }, made = made } } } }
+    end
+    local drop = on("drop_foreign_key", { table = "c", name = "fk" })
+    local rename = on("rename_constraint", { table = "c", name = "fk", to = "f2" })
+    local added = "ADD CONSTRAINT `f2` FOREIGN KEY (`a`) REFERENCES `p` (`id`)"
+    for _, case in ipairs {
+      { { drop }, { fk = true }, "DROP FOREIGN KEY `fk`, DROP INDEX `fk`" },
+      { { drop }, nil, "DROP FOREIGN KEY `fk`" },
+      { { rename }, { fk = true }, "DROP FOREIGN KEY `fk`, DROP INDEX `fk`, " .. added },
+      { { rename }, nil, "DROP FOREIGN KEY `fk`, " .. added },
+      { { on("drop_index", { table = "c", name = "i" }) }, nil,
+        "DROP INDEX `i`, ADD INDEX `fk` (`a`)" },
+      { { drop, on("drop_index", { table = "c", name = "i" }) }, nil,
+        "DROP FOREIGN KEY `fk`,\n  DROP INDEX `i`" },
+    } do
+      assert.same({ "ALTER TABLE `c`\n  " .. case[3] }, sql_of(case[1], tree(case[2])))
+    end
   end)
 
   it("restate all attributes of a column", function()
@@ -160,8 +222,8 @@ describe("mysql steps", function()
     }, ctx))
     assert.equal("state", ctx.tree.tables[1].columns[3].comment)
     assert.error_matches(function()
-      sql_of { on("alter_column", { name = "status", set = { null = true } }) }
-    end, "orders.status: MySQL wants all attributes of a column restated")
+      sql_of({ on("alter_column", { name = "state", set = { null = true } }) }, ctx)
+    end, "orders: there is no column state")
     assert.error_matches(function()
       sql_of({ on("alter_column", { name = "status", set = { type = ty "int" },
         using = "x" }) }, ctx)

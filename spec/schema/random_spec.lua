@@ -6,10 +6,16 @@ local helper = require "spec.support.helper"
 local support = require "spec.support.schema"
 local compare = require "perigee.schema.compare"
 
-local PAIRS, ROWS = helper.soak(200), 3
+local ROWS = 3
+-- On MySQL each statement that changes a table is written to the disk several times.
+local PAIRS = { sqlite = helper.soak(200), postgres = helper.soak(200), mysql = helper.soak(50) }
+
+-- MySQL has no indexes of whole texts, so a text is short there.
+local SHORT = { "varchar(40)", "varchar(60)", '"x"', function(n) return "'it''s " .. n .. "'" end }
 
 -- Types, what they may become without loss, a default, and a value for row n.
-local TYPES = {
+local TYPES
+local COMMON = {
   { "int", "bigint", "7", function(n) return tostring(n) end },
   { "smallint", "int", "7", function(n) return tostring(n) end },
   { "bigint", "bigint", "7", function(n) return tostring(n * 1000) end },
@@ -210,6 +216,17 @@ local function go(db, text)
   assert.same({}, support.lines(support.compare(db, definitions, { manage = "all" }).changes))
 end
 
+local function types_of(database)
+  if database ~= "mysql" then return COMMON end
+  local out = {}
+  for i, ty in ipairs(COMMON) do out[i] = ty end
+  for i, ty in ipairs(out) do
+    if ty[1] == "varchar(20)" then out[i] = { ty[1], "varchar(80)", ty[3], ty[4] } end
+    if ty[1] == "text" then out[i] = SHORT end
+  end
+  return out
+end
+
 local function try(db, random)
   local a = {}
   for n = 1, 2 + random(2) do a[n] = new_table(random, n) end
@@ -231,10 +248,12 @@ end
 
 helper.for_each_db(function(database, open)
   describe("random schemas", function()
-    for n = 1, PAIRS do
+    before_each(function() TYPES = types_of(database) end)
+
+    for n = 1, PAIRS[database] do
       it(("pair %d: from A to B and back"):format(n), function()
         try(open { max_size = 2 }, helper.random(database .. n))
       end)
     end
   end)
-end, { "sqlite", "postgres" })
+end, { "sqlite", "postgres", "mysql" })

@@ -86,10 +86,69 @@ local PAIRS = {
       t:index { sql "lower(b)", name = "i2" }
       t:index { "a", unique = true, where = "b IS NOT NULL", name = "i3" }]] },
   },
+  mysql = {
+    { "words of types", [[a varchar(5), b integer, c dec(10), d bool, e character(2), f real,
+      g nvarchar(3), h int(9), i bigint(20), j float(24), k blob, l text, m longtext, n json,
+      o datetime(6), p tinyint(1), q numeric(5,2), r mediumtext]],
+      [[t.a = varchar(5); t.b = int; t.c = numeric(10, 0); t.d = boolean; t.e = char(2);
+      t.f = float8; t.g = varchar(3) { collation = "utf8mb3_general_ci" }; t.h = int;
+      t.i = bigint; t.j = float4; t.k = raw "blob"; t.l = raw "text"; t.m = text; t.n = json;
+      t.o = timestamp; t.p = boolean; t.q = numeric(5, 2); t.r = raw "long varchar"]] },
+    { "literals as defaults", [[a int default -1, b varchar(20) default 'it''s \\ "x"',
+      c boolean default true, d json default '{}', e numeric(5,2) default '1.5', f text default 'x',
+      g double default 1e3, h date default '2026-1-2']],
+      [[t.a = int { default = -1 }; t.b = varchar(20) { default = "it's \\ \"x\"" };
+      t.c = boolean { default = true }; t.d = json { default = "{}" };
+      t.e = numeric(5, 2) { default = "1.50" }; t.f = raw "text" { default = sql "'x'" };
+      t.g = float8 { default = 1000 }; t.h = date { default = "2026-01-02" }]] },
+    { "expressions as defaults", [[a text default (concat('a','b')), b datetime(6) default now(6),
+      c datetime(6) default current_timestamp(6), d date default (current_date), e int default null,
+      f char(36) default (uuid())]],
+      [[t.a = raw "text" { default = sql "concat('a', 'b')" };
+      t.b = timestamp { default = sql.now }; t.c = timestamp { default = sql "now(6)" };
+      t.d = date { default = sql "current_date()" }; t.e = int { default = sql "null" };
+      t.f = uuid { default = sql.uuid }]] },
+    { "checks", [[a int, b text, c varchar(5),
+      constraint c1 check (a in (1,2)), constraint c2 check (a  between 1 and 3),
+      constraint c3 check (b <> 'x' /* no x */), constraint c4 check (b like 'x%'),
+      constraint c5 check (char_length(c) > 1 and a is not null),
+      constraint c6 check (not (a > 1))]],
+      [[t.a = int; t.b = raw "text"; t.c = varchar(5); t:check("c1", "a IN (1, 2)")
+      t:check("c2", "(a BETWEEN 1 AND 3)") t:check("c3", "`b` != 'x'") t:check("c4", "b like 'x%'")
+      t:check("c5", "(CHARACTER_LENGTH(c) > 1) AND a IS NOT NULL") t:check("c6", "NOT a > 1")]] },
+    { "indexes", [[table:create index i1 on t (a asc, b(10) desc); alter table t add key i2 (a);
+      create index i3 on t (b(4)) using btree; create fulltext index i4 on t (b)]],
+      [[t.a = int; t.b = raw "text"
+      t:index { "a", { column = "b", desc = true, length = 10 }, name = "i1" }
+      t:index { "a", name = "i2" } t:index { { column = "b", length = 4 }, name = "i3" }
+      t:index { "b", method = "fulltext", name = "i4" }]] },
+    { "names by convention", [[id int primary key, a int, b int, c int, d int,
+      unique t_a_key (a), constraint t_b_fkey foreign key (b) references t (id),
+      constraint t_c_check check (c > 0), unique index t_a_b_key (a, b)]],
+      [[t.id = int { pk = true }; t.a = int { unique = true }; t.b = int { ref = "t.id" };
+      t.c = int { check = "c > 0" }; t.d = int; t:unique { "a", "b" }]] },
+    { "a unique index and a unique key", [[a int, b int, unique (a), unique index u2 (b)]],
+      [[t.a = int { unique = "a" }; t.b = int; t:index { "b", unique = true, name = "u2" }]] },
+    { "an index that a foreign key brings", [[id int primary key, a int,
+      constraint f foreign key (a) references t (id) on delete no action on update restrict]],
+      [[t.id = int { pk = true }; t.a = int
+      t:foreign_key { "a", ref = "t(id)", name = "f", on_delete = "restrict" }]] },
+    { "an identity", [[id bigint auto_increment, a int, primary key (id)]],
+      [[t.id = bigint { identity = true, pk = true }; t.a = int]] },
+    { "generated columns", [[a int, b int as (a+1), c int generated always as ( a * 2 ) stored,
+      d int as (a % 3) persistent]],
+      [[t.a = int; t.b = int { generated = sql "a + 1" };
+      t.c = int { generated = sql "(a*2)", stored = true };
+      t.d = int { generated = sql "a MOD 3", stored = true }]] },
+    { "options of the table", [[whole:create table t (a int) engine = innodb charset utf8mb4
+      collate utf8mb4_bin]], [[t.a = int t:on "mysql" { engine = "InnoDB" }]] },
+  },
 }
 
 
 local function script(sql)
+  local whole = sql:match "^whole:(.*)$"
+  if whole then return whole end
   if sql:find "^renamed:" then return "create table old (a int); alter table old rename to t" end
   if sql:find "^added:" then
     return "create table t (a int); alter table t add column b int default 1"
@@ -101,6 +160,8 @@ end
 
 helper.for_each_db(function(database, open)
   describe("the same in other words:", function()
+    before_each(function() helper.translate_scripts(false) end)
+
     for _, pair in ipairs(PAIRS[database]) do
       it(pair[1], function()
         local db = open { max_size = 2 }
@@ -115,4 +176,4 @@ helper.for_each_db(function(database, open)
       end)
     end
   end)
-end, { "sqlite", "postgres" })
+end, { "sqlite", "postgres", "mysql" })

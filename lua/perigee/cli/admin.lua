@@ -16,14 +16,17 @@ local function parts_of(self)
   return url
 end
 
--- What creates and drops databases runs in another one: on PostgreSQL in
--- "postgres", which every server has; a file of SQLite has no server.
+-- A database that every server has, by the scheme of the URL.
+local MAINTENANCE = { mysql = "information_schema", mariadb = "information_schema" }
+
+-- What creates and drops databases runs in another one; a file of SQLite has no server.
 local function open_server(self)
   local url = parts_of(self)
   if url.scheme == "sqlite" then
     url = perigee.url "sqlite::memory:"
   else
-    url = url:with { database = self.options.maintenance or "postgres" }
+    url = url:with { database = self.options.maintenance
+      or MAINTENANCE[url.scheme] or "postgres" }
   end
   self.handle = perigee.open(url:reveal(), { query_timeout = math.huge, max_size = 1 })
   return self.handle, command.dialect(self.handle)
@@ -41,8 +44,8 @@ local function target(self, options)
 end
 
 local function add_maintenance(parser)
-  parser:option("--maintenance", "PostgreSQL: the database to be connected to meanwhile "
-    .. "(postgres)."):argname "NAME"
+  parser:option("--maintenance", "The database to be connected to meanwhile "
+    .. "(postgres; MySQL: information_schema)."):argname "NAME"
 end
 
 -- ---- db --------------------------------------------------------------------
@@ -55,6 +58,8 @@ function create.define(parser)
   parser:argument("NAME"):args "?":target "name"
   parser:option("--owner", "PostgreSQL: the role that owns it."):argname "ROLE"
   parser:option("--template", "PostgreSQL: what it is a copy of."):argname "NAME"
+  parser:option("--collation", "MySQL: how its texts compare (utf8mb4_bin: exactly).")
+    :argname "NAME"
   parser:flag("--if-not-exists", "It is no error when it is there."):target "tolerant"
   add_maintenance(parser)
   command.add_quiet(parser)
@@ -67,7 +72,8 @@ create.run = command.runner(function(self, options)
     self.out:say("database %s is there already", name)
     return 0
   end
-  verb(d, "create")(x, name, { owner = options.owner, template = options.template })
+  verb(d, "create")(x, name, { owner = options.owner,
+    template = options.template, collation = options.collation })
   self.out:say("created database %s", name)
 end)
 

@@ -117,10 +117,16 @@ end
 
 function Events:on_blocked(e)
   for _, b in ipairs(e.blockers or {}) do
-    self.out:say("  blocked by connection %s%s: %s", tostring(b.pid),
+    self.out:say("  %sblocked by connection %s%s: %s", b.sure == false and "perhaps " or "",
+      tostring(b.pid),
       b.age and (", %s in transaction"):format(output.elapsed(b.age)) or "",
       output.safe(b.query or ""):sub(1, 120))
   end
+end
+
+function Events:on_blocking(e)
+  self.out:say("  %s: others wait until it is done: %s", output.safe(e.what or "-"),
+    output.safe(e.message or ""))
 end
 
 function Events:on_edited(e)

@@ -3,7 +3,7 @@ local command = require "perigee.cli.command"
 
 local function verb(d, name)
   local fn = d.admin and d.admin[name]
-  if not fn then command.refuse("%s has no roles", d.name) end
+  if not fn then command.refuse("no roles are made on %s", d.name) end
   return fn
 end
 

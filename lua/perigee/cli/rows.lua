@@ -41,15 +41,17 @@ local function choose(tree, options)
 end
 
 -- { [parent] = { child, … } } of foreign keys; a table that refers to itself needs
--- no order.
-local function children_of(tree)
+-- no order. `ignored(child table, key)`: keys that do not count.
+local function children_of(tree, ignored)
   local out = {}
   for _, t in ipairs(tree.tables) do
     local child = key_of(t.schema, t.name)
     for _, f in ipairs(t.foreign_keys or {}) do
       local parent = key_of(f.ref.schema, f.ref.table)
       out[parent] = out[parent] or {}
-      if parent ~= child then table.insert(out[parent], child) end
+      if parent ~= child and not (ignored and ignored(t, f)) then
+        table.insert(out[parent], child)
+      end
     end
   end
   return out
@@ -88,30 +90,77 @@ local function count(x, d, t)
   return tonumber(x:value("SELECT count(*) FROM " .. d.qualified(t.schema, t.name)))
 end
 
--- In a circle no order works: SQLite looks at the end, PostgreSQL empties all at once.
-local function empty_circle(tx, d, keys, chosen)
-  local names, counts = {}, {}
-  for i, key in ipairs(keys) do
-    names[i] = d.qualified(chosen[key].schema, chosen[key].name)
-    counts[key] = count(tx, d, chosen[key])
-  end
-  if d.name == "sqlite" then
-    tx:execute "PRAGMA defer_foreign_keys = ON"
-    for _, name in ipairs(names) do tx:execute("DELETE FROM " .. name) end
-  else
-    tx:execute("TRUNCATE " .. table.concat(names, ", "))
-  end
-  return counts
-end
-
-local function empty(tx, d, keys, chosen, circle)
-  if circle then return empty_circle(tx, d, keys, chosen) end
+local function delete(tx, d, keys, chosen)
   local counts = {}
   for _, key in ipairs(keys) do
     local t = chosen[key]
     counts[key] = tx:execute("DELETE FROM " .. d.qualified(t.schema, t.name)).affected
   end
   return counts
+end
+
+-- May all columns of a foreign key be null?
+local function may_be_null(t, f)
+  local null = {}
+  for _, c in ipairs(t.columns) do null[c.name] = c.null end
+  for _, name in ipairs(f.columns) do
+    if not null[name] then return false end
+  end
+  return true
+end
+
+-- Where the rows of tables refer to each other, or those of one to each other, no order
+-- works. What each database has for that:
+local UNORDERED = {}
+
+-- SQLite looks at the end of the transaction.
+function UNORDERED.sqlite(tx, d, keys, chosen)
+  tx:execute "PRAGMA defer_foreign_keys = ON"
+  return delete(tx, d, keys, chosen)
+end
+
+-- PostgreSQL empties all at once.
+function UNORDERED.postgres(tx, d, keys, chosen)
+  local names, counts = {}, {}
+  for i, key in ipairs(keys) do
+    names[i] = d.qualified(chosen[key].schema, chosen[key].name)
+    counts[key] = count(tx, d, chosen[key])
+  end
+  tx:execute("TRUNCATE " .. table.concat(names, ", "))
+  return counts
+end
+
+-- MySQL looks at each row: what may refer to nothing is made to.
+function UNORDERED.mysql(tx, d, keys, chosen, tree)
+  for _, key in ipairs(keys) do
+    local t = chosen[key]
+    for _, f in ipairs(t.foreign_keys) do
+      if may_be_null(t, f) then
+        local sets = {}
+        for i, name in ipairs(f.columns) do sets[i] = d.quote(name) .. " = NULL" end
+        tx:execute(("UPDATE %s SET %s"):format(d.qualified(t.schema, t.name),
+          table.concat(sets, ", ")))
+      end
+    end
+  end
+  return delete(tx, d, (order(chosen, children_of(tree, may_be_null))), chosen)
+end
+
+local function refers_to_itself(chosen)
+  for _, t in pairs(chosen) do
+    for _, f in ipairs(t.foreign_keys or {}) do
+      if f.ref.table == t.name and f.ref.schema == t.schema then return true end
+    end
+  end
+  return false
+end
+
+local function empty(tx, d, keys, chosen, tree, circle)
+  -- a statement's rows are looked at together, but on MySQL
+  if circle or d.name == "mysql" and refers_to_itself(chosen) then
+    return UNORDERED[d.name](tx, d, keys, chosen, tree)
+  end
+  return delete(tx, d, keys, chosen)
 end
 
 -- ---- the command -----------------------------------------------------------
@@ -153,7 +202,7 @@ M.run = command.runner(function(self, options)
     for _, key in ipairs(keys) do counts[key] = count(x, d, chosen[key]) end
   else
     command.need_yes(options, "delete the rows of " .. table.concat(keys, ", "))
-    counts = x:transaction(function(tx) return empty(tx, d, keys, chosen, circle) end)
+    counts = x:transaction(function(tx) return empty(tx, d, keys, chosen, tree, circle) end)
   end
   show(self, keys, counts, options)
 end)

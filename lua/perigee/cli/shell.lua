@@ -32,6 +32,9 @@ local TABLES = {
     from information_schema.tables
     where table_schema not in ('pg_catalog', 'information_schema')
     order by 1, 2]],
+  mysql = [[select table_name as name,
+      case table_type when 'VIEW' then 'view' else 'table' end as type
+    from information_schema.tables where table_schema = database() order by 1]],
 }
 
 local COLUMNS = {
@@ -42,6 +45,10 @@ local COLUMNS = {
     from information_schema.columns
     where table_name = ? and table_schema = any (current_schemas(true))
     order by table_schema, ordinal_position]],
+  mysql = [[select column_name as name, column_type as type,
+      lower(is_nullable) as nullable, column_default as `default`
+    from information_schema.columns
+    where table_name = ? and table_schema = database() order by ordinal_position]],
 }
 
 function M.define(command)

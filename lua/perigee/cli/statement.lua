@@ -5,7 +5,9 @@ local M = {}
 local Reader = {}
 Reader.__index = Reader
 
-local ROUTINES = { TRIGGER = true, FUNCTION = true, PROCEDURE = true }
+local ROUTINES = { TRIGGER = true, FUNCTION = true, PROCEDURE = true, EVENT = true }
+-- What ends with END and its own word on MySQL: END IF.
+local BLOCKS = { IF = true, LOOP = true, WHILE = true, REPEAT = true }
 
 --- A reader for the SQL of a dialect.
 -- @tparam string dialect "postgres", "sqlite" or "mysql"
@@ -25,6 +27,7 @@ end
 function Reader:start()
   self.first, self.seen, self.routine = nil, false, false
   self.depth = 0 -- of BEGIN … END in a CREATE TRIGGER and its like
+  self.ended = false -- was the last token END?
 end
 
 -- ---- inside of something ---------------------------------------------------
@@ -78,14 +81,19 @@ end
 
 -- ---- tokens ----------------------------------------------------------------
 
-local function take_word(self, word)
+-- `after`: the word behind it.
+local function take_word(self, word, after)
   word = word:upper()
   self.first = self.first or word
   if self.first == "CREATE" and ROUTINES[word] then self.routine = true end
   if not self.routine then return end
-  if word == "BEGIN" or (word == "CASE" and self.depth > 0) then
+  local closes = self.ended and word == "CASE" -- END CASE
+  self.ended = word == "END"
+  if word == "BEGIN" or (word == "CASE" and self.depth > 0 and not closes) then
     self.depth = self.depth + 1
-  elseif word == "END" and self.depth > 0 then
+  elseif word == "END" and self.depth > 0
+    and not (after and BLOCKS[after:upper()])
+  then
     self.depth = self.depth - 1
   end
 end
@@ -95,21 +103,27 @@ local function open_quote(self, c, escapes)
   self.escapes = escapes or (self.dialect == "mysql" and c ~= "`")
 end
 
+-- Does a comment begin here that goes to the end of the line?
+local function is_comment(self, line, i)
+  if self.dialect ~= "mysql" then return line:find("^%-%-", i) ~= nil end
+  return line:find("^#", i) ~= nil or line:find("^%-%-%s", i) ~= nil
+    or line:find("^%-%-$", i) ~= nil
+end
+
 -- Takes the token at i. Returns the place after it, and whether it is a
 -- semicolon that ends the statement.
 local function take(self, line, i)
   local c = line:sub(i, i)
   local word = line:match("^[%a_\128-\255][%w_$\128-\255]*", i)
-  local two = line:sub(i, i + 1)
-  if two == "--" then return #line + 1 end
-  if two == "/*" then
+  if is_comment(self, line, i) then return #line + 1 end
+  if line:sub(i, i + 1) == "/*" then
     self.inside, self.nested = "*/", 1
     return i + 2
   end
   if c == ";" and self.depth == 0 then return i + 1, true end
   self.seen = true
   if word then
-    take_word(self, word)
+    take_word(self, word, line:match("^%s+(%a+)", i + #word))
     i = i + #word
     if line:sub(i, i) == "'" and word:upper() == "E"
       and self.dialect == "postgres"
@@ -119,6 +133,7 @@ local function take(self, line, i)
     end
     return i
   end
+  self.ended = false
   local tag = self.dialect == "postgres"
     and line:match("^%$[%a_\128-\255]?[%w_\128-\255]*%$", i)
   if tag then

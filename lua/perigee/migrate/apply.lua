@@ -95,21 +95,24 @@ local function perform(run, job, step, x, in_transaction)
   if step.fn then
     step.fn(x) -- its sql is for reading
   elseif step.sql:find "%S" then
-    x:script(step.sql, NEVER)
+    plan.run_text(step, run.dialect, function(sql) x:script(sql, NEVER) end, function(message)
+      run.emit { type = "blocking", what = step.what, message = message }
+    end)
   end
   return nil
 end
 
 local function perform_told(run, job, step, x, in_transaction)
+  job.at = step
+  plan.complete(step, x)
   local told = {
     type = "start", id = job.m.id, n = step.n, steps = job.steps, mode = step.mode,
     what = step.what, sql = step.sql,
   }
   run.emit(told)
-  job.at = step
   local began = now()
   local rows = perform(run, job, step, x, in_transaction)
-  told.type, told.elapsed, told.rows = "step", now() - began, rows
+  told.type, told.elapsed, told.rows, told.sql = "step", now() - began, rows, step.sql
   run.emit(told)
 end
 

@@ -24,6 +24,10 @@ local NOW = {
 -- MySQL has keys of texts that have a length.
 local KEY = { mysql = { raw = "varchar(190)" } }
 
+-- Whatever the database has for its tables: names and messages are of any characters, and
+-- rows are kept in transactions.
+local OPTIONS = { mysql = { engine = "InnoDB", charset = "utf8mb4", collation = "utf8mb4_bin" } }
+
 -- { name, type, may be NULL, types by dialect }
 local MIGRATION = {
   { "id", "text", nil, KEY }, { "name", "text" }, { "message", "text", true },
@@ -43,7 +47,7 @@ local STEP = {
 local function definition(schema, name, columns, key)
   local t = {
     schema = schema, name = name, columns = {}, uniques = {}, foreign_keys = {}, checks = {},
-    indexes = {}, options = {}, primary_key = { name = name .. "_pkey", columns = key },
+    indexes = {}, options = OPTIONS, primary_key = { name = name .. "_pkey", columns = key },
   }
   for i, c in ipairs(columns) do
     t.columns[i] = { name = c[1], type = { name = c[2], args = {} }, null = c[3] or false,
@@ -72,8 +76,8 @@ end
 function journal:create_sql()
   local d, list = self.dialect, {}
   local tables = {
-    definition(self.schema, M.TABLE, MIGRATION, { "id" }),
     definition(self.schema, M.STEPS, STEP, { "migration", "phase", "n" }),
+    definition(self.schema, M.TABLE, MIGRATION, { "id" }),
   }
   local ctx = { tree = { tables = tables, enums = {}, views = {}, objects = {}, schemas = {},
     notes = {} }, fresh = {}, online = false }
@@ -88,14 +92,31 @@ function journal:create_sql()
   return list
 end
 
+-- The table of steps without the other, and without rows: DDL commits by itself, and whoever
+-- creates the journal is there or was killed in between.
+function journal:has_begun(x)
+  return not self.dialect.features.transactional_ddl
+    and x:first(("select 1 from %s limit 1"):format(self.steps)) == nil
+end
+
+local function has(self, x, name) return x:has_table { schema = self.schema, name = name } end
+
+--- Creates it.
+function journal:create(x)
+  if not self.dialect.features.transactional_ddl and has(self, x, M.STEPS) then
+    x:script("drop table " .. self.steps)
+  end
+  for _, sql in ipairs(self:create_sql()) do x:script(sql) end
+end
+
 --- Are its tables there?
 -- @raise migration (exit 7) when only one of them is
 function journal:exists(x)
-  local function has(name) return x:has_table { schema = self.schema, name = name } end
-  local steps = has(M.STEPS)
-  local main = has(M.TABLE)
-  if main and not steps then steps = has(M.STEPS) end -- both were made meanwhile
-  if main == steps then return main end
+  local steps = has(self, x, M.STEPS)
+  local main = has(self, x, M.TABLE)
+  if main and not steps then steps = has(self, x, M.STEPS) end -- both were made meanwhile
+  if main == steps or steps and self:has_begun(x) then return main end
+  if steps and has(self, x, M.TABLE) then return true end
   problem.raise(problem.HISTORY, "the journal is damaged: the table %s is there, %s is not; "
     .. "restore it, or drop the one that is left and stamp the database",
     main and M.TABLE or M.STEPS, main and M.STEPS or M.TABLE)

@@ -139,7 +139,7 @@ local function facts_of(run, c, unit)
   return known or nil
 end
 
-local FACT = { rewrite = "rewrites", scan = "scans" }
+local FACT = { rewrite = "rewrites", scan = "scans", rebuild = "rebuilds" }
 
 local function is_refuted(rule, facts)
   return rule.fact ~= nil and facts ~= nil and next(facts[FACT[rule.fact]]) == nil
@@ -163,10 +163,10 @@ local function visit(run, report, wanted)
     for _, rule in ipairs(rules.about(unit.op)) do
       local use = rules.is_for(rule, run.name) and wanted(rule)
       for _, f in ipairs(use and as_list(rule.check(unit, c)) or {}) do
-        cover(report, rule, key_of(unit))
         if is_refuted(rule, facts) then
           mark_used(report, rule, unit)
         else
+          cover(report, rule, key_of(unit))
           local size = rule.sized and size_of(run, unit)
           if size then f.message = ("%s (%s)"):format(f.message, size) end
           report:add(rule, unit, f)
@@ -176,16 +176,30 @@ local function visit(run, report, wanted)
   end
 end
 
+-- What the server may say, and the rules that tell it.
 local TELL = {
-  { "rewrite", "table-rewrite", "%s is written anew, the server says" },
-  { "scan", "table-scan", "all rows of %s are read while nobody writes, the server says" },
+  { "rewrite", { "table-rewrite", "mysql-copy-algorithm" } },
+  { "scan", { "table-scan", "mysql-writes-wait" } },
+  { "rebuild", { "mysql-rebuild" } },
 }
+
+local function teller(run, ids)
+  for _, id in ipairs(ids) do
+    if rules.is_for(rules.by_id[id], run.name) then return rules.by_id[id] end
+  end
+end
 
 local function sorted_names(set)
   local names = {}
   for name in pairs(set) do names[#names + 1] = name end
   table.sort(names)
   return names
+end
+
+local function told(run, rule, name, facts)
+  local message, size = rule.told:format(name), server.tell_size(run.sizes[name])
+  if facts.why[name] then message = ("%s: %s"):format(message, facts.why[name]) end
+  return size and ("%s (%s)"):format(message, size) or message
 end
 
 -- What the server said of a statement and no rule had told. What is written anew is read,
@@ -195,11 +209,9 @@ local function tell_entry(run, report, entry)
   for _, tell in ipairs(TELL) do
     local names = sorted_names(entry.facts[FACT[tell[1]]])
     if covered.rewrite or covered[tell[1]] then return end
+    local rule = teller(run, tell[2])
     for _, name in ipairs(names) do
-      local size = server.tell_size(run.sizes[name])
-      report:add(rules.by_id[tell[2]], entry.unit, {
-        message = tell[3]:format(name) .. (size and (" (%s)"):format(size) or ""),
-      })
+      report:add(rule, entry.unit, { message = told(run, rule, name, entry.facts) })
     end
     if #names > 0 then return end
   end
@@ -227,7 +239,7 @@ local function look_at_phase(run, report, m, phase)
   }, list, function(rule, op, f) report:add(rule, op, f) end)
   for _, allow in ipairs(allows) do
     local rule = rules.by_id[allow.rule]
-    if not allow.used and rules.is_for(rule, run.name) and (run.space or not rule.asks) then
+    if not allow.used and rules.is_for(rule, run.name) and (run.space or not rule.told) then
       report:add(rules.by_id["unused-allow"], allow.op, {
         message = ('m:allow("%s"): nothing here needs it'):format(allow.rule) })
     end
@@ -324,7 +336,7 @@ end
 
 --- Looks at migrations.
 -- @tparam {table,...} list recorded migrations, in order
--- @tparam table o dialect; x (handle: its tables are read, and PostgreSQL is asked), tree
+-- @tparam table o dialect; x (handle: its tables are read, and the server is asked), tree
 -- (the tables before the first, instead), graph (of all migrations), applied (set of ids),
 -- allow ({ [rule] = reason }), online (boolean, true), inspect (options for dialect.inspect),
 -- changed and edited (summaries of files that differ from what was applied), definitions

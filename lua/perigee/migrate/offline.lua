@@ -1,6 +1,6 @@
 --- sql: migrations as a script to be run by other means, with the statements that keep
--- the journal. The database is not changed; on SQLite the steps are found by running
--- them in memory.
+-- the journal. The database is not changed; where steps depend on what is there, they are
+-- found by running them on scratch.
 local apply_states = { up = "running", down = "reverting" }
 local backfill = require "perigee.migrate.backfill"
 local ops = require "perigee.schema.ops"
@@ -85,7 +85,7 @@ local function without_functions(w, one, phase, list)
   title(w, one, phase)
 end
 
--- PostgreSQL: the operations alone say what the steps are.
+-- Where the operations alone say what the steps are (PostgreSQL).
 local function write_planned(w, one, phase, list, is_known)
   without_functions(w, one, phase, list)
   local steps = plan.all(list, w.m.dialect, {
@@ -94,12 +94,12 @@ local function write_planned(w, one, phase, list, is_known)
   write_phase(w, one, phase, steps, is_known)
 end
 
--- SQLite: they are run in memory, and collected.
+-- Where they depend on what is there (SQLite, MySQL): they are run on scratch, and collected.
 local function write_run(w, one, phase, list, is_known)
   without_functions(w, one, phase, list)
   local steps, keys_off = {}, false
   replay.run(w.m, w.scratch, one, phase, list, {
-    run = false,
+    run = false, online = w.m.options.online,
     step = function(step)
       steps[#steps + 1] = step
       keys_off = keys_off or step.keys_off
@@ -178,7 +178,7 @@ function M.sql(m, range, to, opts)
   if #from == 0 and direction == "up" and #ids > 0 then
     for _, sql in ipairs(m.journal:create_sql()) do w.out.sql(sql) end
   end
-  if not plan.is_lazy(m.dialect) then
+  if not (m.dialect.features.rebuilds or m.dialect.features.restates) then
     write_all(w, g, ids, direction, from)
   else
     m.dialect.scratch(m.db, function(scratch)

@@ -1,11 +1,13 @@
 --- Operations to steps, and steps to groups that are one transaction.
 -- A step is what the dialect gives (sql, tx, own, what, probe, again, before, lock, slow,
--- fn; again: one whose end is not known may be run once more) with n (its number in the
--- phase), sum (of what it does) and mode: "tx", "notx", "batch" (backfill) or "run" (a Lua
--- function).
+-- fn, make, otherwise) with n (its number in the phase), sum (of what it does) and mode:
+-- "tx", "notx", "batch" (backfill) or "run" (a Lua function). again: one whose end is not
+-- known may be run once more; make(x): the text is written when its turn comes; otherwise:
+-- what is run where the server refuses sql because others would have to wait.
 local core = require "perigee.core"
 local model = require "perigee.schema.model"
 local ops = require "perigee.schema.ops"
+local statement = require "perigee.migrate.lint.statement"
 local util = require "perigee.util"
 
 local usage = util.usage
@@ -27,8 +29,8 @@ local function sql_steps(op, dialect)
   local probe = op.probe
   if type(probe) == "table" then probe = probe[dialect.name] or probe.default end
   return { {
-    sql = text, tx = op.tx ~= false, what = ops.describe(op), slow = true, lock = true,
-    probe = probe and { sql = probe } or nil, raw = true,
+    sql = text, tx = op.tx ~= false and not statement.commits(text, dialect), raw = true,
+    what = ops.describe(op), slow = true, lock = true, probe = probe and { sql = probe } or nil,
   } }
 end
 
@@ -91,15 +93,6 @@ local function structural(list, dialect, ctx)
   return steps
 end
 
--- What has to be built anew depends on what is there by then; what has to be restated
--- follows from what was there and the operations since, which the dialect keeps.
-local function read_tree(dialect, o, ctx)
-  local features = dialect.features
-  if o.tree and (features.rebuilds or features.restates and not ctx.tree) then
-    ctx.tree = o.tree()
-  end
-end
-
 --- An iterator over the steps of a phase: it gives a step or nil. What a step does may
 -- depend on the tables that are there by then (SQLite), so the steps of an operation
 -- are made when they are asked for. The second result tells how many there are, or nil
@@ -125,7 +118,8 @@ function M.steps(list, dialect, o)
       run[#run + 1] = list[at]
       at = at + 1
     end
-    read_tree(dialect, o, ctx)
+    -- what has to be built anew depends on what is there by then
+    if o.tree and dialect.features.rebuilds then ctx.tree = o.tree() end
     return structural(run, dialect, ctx)
   end
   return function()
@@ -147,6 +141,28 @@ function M.all(list, dialect, o)
   local steps = {}
   for step in M.steps(list, dialect, o) do steps[#steps + 1] = step end
   return steps
+end
+
+--- Writes the text of a step that says again what is there.
+-- @param x executor
+function M.complete(step, x)
+  if step.make then step.make(x) end
+end
+
+--- Runs the text of a step. What would keep others waiting is refused by the server, told,
+-- and run all the same.
+-- @tparam table step
+-- @tparam table dialect
+-- @tparam function script script(sql) runs it
+-- @tparam ?function told told(message)
+function M.run_text(step, dialect, script, told)
+  if not step.otherwise then return script(step.sql) end
+  local ok, err = pcall(script, step.sql)
+  if ok then return end
+  if not dialect.is_refused(err) then error(err, 0) end
+  if told then told(err.message) end
+  step.sql, step.otherwise = step.otherwise, nil
+  script(step.sql)
 end
 
 --- Can the steps be known before the first has run?

@@ -111,18 +111,24 @@ local function refuse_unversioned(name)
     .. "say where it is with stamp, or adopt it", name)
 end
 
+local function create_tables(run, m, x)
+  run.journal:create(x)
+  for _, step in ipairs(run.dialect.create_tree(m:wanted().tree, {
+    online = false, fresh = {}, default_schema = m.options.default_schema,
+  })) do
+    run.emit { type = "start", mode = "tx", what = step.what, sql = step.sql }
+    x:script(step.sql, { timeout = math.huge })
+  end
+end
+
 -- An empty database: from the definitions, and everything counts as applied.
 local function create(run, m, g)
-  local d = run.dialect
-  local tree = m:wanted().tree
+  local in_one = run.dialect.features.transactional_ddl
+  if not in_one then create_tables(run, m, run.conn) end
   return session.transaction(run, function(tx)
-    if run.journal:exists(tx) then return false end -- SQLite: another was quicker
-    for _, sql in ipairs(run.journal:create_sql()) do tx:script(sql) end
-    for _, step in ipairs(d.create_tree(tree, {
-      online = false, fresh = {}, default_schema = m.options.default_schema,
-    })) do
-      run.emit { type = "start", mode = "tx", what = step.what, sql = step.sql }
-      tx:script(step.sql, { timeout = math.huge })
+    if in_one then
+      if run.journal:exists(tx) then return false end -- SQLite: another was quicker
+      create_tables(run, m, tx)
     end
     for _, one in ipairs(g.list) do
       local o = { done = true, steps = 0 }
@@ -156,12 +162,14 @@ local function sync_locked(run, m, g)
   if new and m:has_wanted() and not run.journal:exists(run.conn) then
     return create(run, m, g) and "created" or "up_to_date", { applied = {}, finish = {} }
   end
-  local first = g:pending(state.read(run.journal, run.conn, g).applied, g:heads())[1]
+  local applied = state.read(run.journal, run.conn, g).applied
+  local first = g:pending(applied, g:heads())[1]
   local result = running.upgrade_locked(run, m, g, g:head() and "head" or "base", {})
   -- one of many runners is who has done it: the one that began
   local is_mine = not first or result.applied[1] and result.applied[1].id == first
   if not is_mine then return "up_to_date", result end
-  return new and "created" or first and "upgraded" or "up_to_date", result
+  if new and next(applied) == nil then return "created", result end
+  return first and "upgraded" or "up_to_date", result
 end
 
 --- Creates an empty database, upgrades one that is behind, or does nothing. Many may

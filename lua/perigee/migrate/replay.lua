@@ -27,6 +27,7 @@ local function try_alone(m, s, step, o)
 end
 
 local function perform(m, s, step, o)
+  plan.complete(step, s.x)
   if step.mode == "run" then
     if o.run then step.call(s.x) end
   elseif step.mode == "batch" then
@@ -39,9 +40,12 @@ local function perform(m, s, step, o)
   elseif step.fn then
     step.fn(s.x)
   else
-    local text = step.tx == false and step.raw and alone_sql(step) or step.sql
-    if step.tx == false and step.raw and text == step.sql then
+    local is_alone = step.tx == false and step.raw and m.dialect.features.transactional_ddl
+    local text = is_alone and alone_sql(step) or step.sql
+    if is_alone and text == step.sql then
       try_alone(m, s, step, o)
+    elseif step.otherwise then
+      plan.run_text(step, m.dialect, function(sql) run_text(m, s, sql) end)
     elseif text:find "%S" then
       run_text(m, s, text)
     end
@@ -79,13 +83,13 @@ end
 -- @tparam table one the migration
 -- @tparam string phase
 -- @tparam {table,...} list operations
--- @tparam[opt] table o run (boolean: Lua functions and backfills too), note (function),
--- step (function(step), called after each)
+-- @tparam[opt] table o run (boolean: Lua functions and backfills too), online (boolean),
+-- note (function), step (function(step), called after each)
 function M.run(m, s, one, phase, list, o)
   o = o or {}
   o.note = o.note or pass
   local steps = plan.steps(list, m.dialect, {
-    online = false, one_transaction = true, bytes_sum = one.bytes_sum,
+    online = o.online or false, one_transaction = true, bytes_sum = one.bytes_sum,
     tree = function() return s.tree_of() end,
     functions = function()
       return require "perigee.migrate.files".functions(one)[phase] or {}

@@ -103,11 +103,11 @@ end
 
 --- Creates the journal, unless it is there.
 function M.create_journal(run)
-  local journal = run.journal
-  if journal:exists(run.conn) then return end
+  if run.journal:exists(run.conn) then return end
+  if not run.dialect.features.transactional_ddl then return run.journal:create(run.conn) end
   M.transaction(run, function(tx)
-    if journal:exists(tx) then return end -- SQLite: another was quicker
-    for _, sql in ipairs(journal:create_sql()) do tx:script(sql) end
+    if run.journal:exists(tx) then return end -- SQLite: another was quicker
+    run.journal:create(tx)
   end)
 end
 

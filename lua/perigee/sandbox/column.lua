@@ -90,10 +90,13 @@ end
 
 -- ---- identity, generated ---------------------------------------------------
 
+-- Of the database's own types the database says it.
+local function takes_identity(ty) return ty.raw ~= nil or types.literal(ty) == "integer" end
+
 --- The identity that a script gives: true, "always" or { start = 10, … }.
 function M.identity(what, ty, v)
   if v == nil or v == false then return nil end
-  if types.literal(ty) ~= "integer" then
+  if not takes_identity(ty) then
     L.fail("%s: identity is for bigint, int and smallint, not %s", what, types.print(ty))
   end
   if v == true then return { always = false } end

@@ -19,7 +19,8 @@ local function run_one(tx, s)
   local ok, err = pcall(tx.execute, tx, s.sql)
   if ok then return end
   if s.at and s.at.file and getmetatable(err) == core.error then
-    err.message = ("%s:%d: %s: %s"):format(s.at.file, s.at.line, s.what, err.message)
+    local message = err.kind == "syntax" and s.syntax or err.message
+    err.message = ("%s:%d: %s: %s"):format(s.at.file, s.at.line, s.what, message)
   end
   error(err, 0)
 end

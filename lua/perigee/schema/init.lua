@@ -1,6 +1,7 @@
 --- Table definitions: scripts such as schema.lua, evaluated in a sandbox, as objects.
 -- @module perigee.schema
 local core = require "perigee.core"
+local dialects = require "perigee.dialect"
 local model = require "perigee.schema.model"
 local names = require "perigee.schema.names"
 local util = require "perigee.util"
@@ -106,12 +107,13 @@ local OPTIONS = { "dialect", "name", "root" }
 -- @tparam[opt] table opts name: of the script, in messages ("definitions"); root: the
 -- folder from which it may require (none); dialect: the only database it is for
 -- @treturn perigee.schema
--- @raise usage with file and line
+-- @raise usage with file and line; for an unknown dialect
 function M.parse(text, opts)
   if type(text) ~= "string" then
     usage("schema.parse(text): a string is expected, not %s", type(text))
   end
   opts = util.check_options("schema.parse", opts, OPTIONS)
+  if opts.dialect ~= nil then dialects.named(opts.dialect) end
   local tree = core.sandbox {
     prelude = "definitions", source = text, name = opts.name or "definitions",
     root = opts.root, call = {},

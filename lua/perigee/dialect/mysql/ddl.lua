@@ -8,11 +8,20 @@ local M = {}
 
 local function place(at) return at and ("%s:%s: "):format(at.file, at.line) or "" end
 
+local WORDS = {
+  where = "partial indexes (where)", include = "columns beside the key (include)",
+  with = "parameters of indexes (with)", nulls = "order of NULLs in an index (nulls)",
+  opclass = "operator classes (opclass)", deferrable = "deferrable constraints",
+  nulls_not_distinct = "unique keys that take one NULL (nulls_not_distinct)",
+  match_full = "MATCH FULL", no_inherit = "inheritance (no_inherit)",
+  materialized = "materialized views",
+}
+
 -- What this database lacks is never left out in silence.
 local function refuse(e, fields)
   for _, k in ipairs(fields) do
     if e[k] ~= nil and e[k] ~= false then
-      usage("%s%s: MySQL has no %s", place(e.at), e.name or "?", (k:gsub("_", " ")))
+      usage("%s%s: MySQL has no %s", place(e.at), e.name or "?", WORDS[k])
     end
   end
 end
@@ -53,7 +62,7 @@ local function index_text(i)
   local method = i.method and not PREFIXES[i.method] and " USING " .. i.method:upper() or ""
   if i.method and not i.method:find "^%a+$" then usage("%q is no kind of index", i.method) end
   return prefix, (i.name and quote(i.name) .. " " or "") .. "(" .. table.concat(keys, ", ") .. ")"
-    .. method
+    .. method .. (i.comment and " COMMENT " .. literal(i.comment) or "")
 end
 
 local CLAUSES = {}
@@ -78,7 +87,7 @@ end
 
 function CLAUSES.check(x)
   refuse(x, { "no_inherit" })
-  return ("%sCHECK (%s)"):format(named(x), types.closed(x.sql))
+  return ("%sCHECK (%s)%s"):format(named(x), types.closed(x.sql), x.kept and " " .. x.kept or "")
 end
 
 function CLAUSES.index(i)
@@ -119,7 +128,21 @@ end
 
 local CREATE, DROP = {}, {}
 
-function CREATE.table(t)
+local function refuse_large(t, key, what)
+  local is_in = {}
+  for _, name in ipairs(key and key.columns or {}) do is_in[name] = true end
+  for _, c in ipairs(t.columns) do
+    if is_in[c.name] and types.is_large(c) then
+      usage("%s%s.%s: what is in a %s key has a length on MySQL: varchar(190)",
+        place(c.at or key.at or t.at), t.name, c.name, what)
+    end
+  end
+end
+
+-- `keys`: the foreign keys that are made with it.
+function CREATE.table(t, keys)
+  refuse_large(t, t.primary_key, "primary")
+  for _, f in ipairs(t.foreign_keys or {}) do refuse_large(t, f, "foreign") end
   local lines = {}
   for _, c in ipairs(t.columns) do lines[#lines + 1] = types.column(c) end
   if t.primary_key then lines[#lines + 1] = M.clause("primary_key", t.primary_key) end
@@ -129,6 +152,7 @@ function CREATE.table(t)
   add_all("unique", t.uniques)
   add_all("check", t.checks)
   add_all("index", t.indexes)
+  add_all("foreign_key", keys)
   local tail = M.options(t.options)
   if t.comment then tail[#tail + 1] = "COMMENT = " .. literal(t.comment) end
   return { ("CREATE TABLE %s (\n  %s\n)%s"):format(qualified(t.schema, t.name),
@@ -218,22 +242,71 @@ function M.drop(kind, element, ctx) return run(DROP, "drop", kind, element, ctx)
 -- ---- trees -----------------------------------------------------------------
 
 local function title(e) return e.schema and e.schema .. "." .. e.name or e.name end
+local function title_of_parent(f) return title { schema = f.ref.schema, name = f.ref.table } end
+
+-- Which MySQL has; of the server nothing is known here.
+local NO_EXPRESSIONS = "MariaDB has no indexes of expressions: index a generated column"
+
+local function has_expressions(t)
+  for _, i in ipairs(t.indexes or {}) do
+    for _, k in ipairs(i.keys) do
+      if k.sql then return true end
+    end
+  end
+  return false
+end
+
+-- Parents first, where there is such an order.
+local function ordered(list)
+  local by_name, seen, out = {}, {}, {}
+  for _, t in ipairs(list) do by_name[title(t)] = t end
+  local function visit(t)
+    if not t or seen[t] then return end
+    seen[t] = true
+    for _, f in ipairs(t.foreign_keys or {}) do visit(by_name[title_of_parent(f)]) end
+    out[#out + 1] = t
+  end
+  for _, t in ipairs(list) do visit(t) end
+  return out, by_name
+end
+
+-- Tables with their foreign keys, so that a table that is there has them. Those to a table
+-- that comes later are added at the end; with `apart` all are, and errors tell which it was.
+local function emit_tables(list, apart, emit)
+  local tables, by_name = ordered(list)
+  local is_made, late = {}, {}
+  for _, t in ipairs(tables) do
+    local keys = {}
+    is_made[t] = true
+    for _, f in ipairs(t.foreign_keys or {}) do
+      local parent = by_name[title_of_parent(f)]
+      if apart or parent and not is_made[parent] then
+        late[#late + 1] = { t, f }
+      else
+        keys[#keys + 1] = f
+      end
+    end
+    emit("table", t, keys, "table " .. title(t))
+  end
+  for _, pair in ipairs(late) do
+    local t, f = pair[1], pair[2]
+    emit("foreign_key", f, { table = t }, ("foreign key %s on %s"):format(f.name, title(t)))
+  end
+end
 
 --- All statements that create a tree: tables, foreign keys, objects, views.
--- @treturn {table,...} { sql =, what =, at =, element = }
-function M.create_tree(tree)
+-- @tparam table tree
+-- @tparam ?table opts apart: foreign keys by themselves
+-- @treturn {table,...} { sql =, what =, at =, element =, syntax = what a syntax error means }
+function M.create_tree(tree, opts)
   local out = {}
   local function emit(kind, e, ctx, what)
     for _, sql in ipairs(M.create(kind, e, ctx)) do
-      out[#out + 1] = { sql = sql, what = what, at = e.at, element = e }
+      out[#out + 1] = { sql = sql, what = what, at = e.at, element = e,
+        syntax = kind == "table" and has_expressions(e) and NO_EXPRESSIONS or nil }
     end
   end
-  for _, t in ipairs(tree.tables or {}) do emit("table", t, {}, "table " .. title(t)) end
-  for _, t in ipairs(tree.tables or {}) do
-    for _, f in ipairs(t.foreign_keys or {}) do
-      emit("foreign_key", f, { table = t }, ("foreign key %s on %s"):format(f.name, title(t)))
-    end
-  end
+  emit_tables(tree.tables or {}, opts and opts.apart, emit)
   for _, o in ipairs(tree.objects or {}) do
     if o.kind ~= "trigger" then emit("object", o, {}, o.kind .. " " .. title(o)) end
   end

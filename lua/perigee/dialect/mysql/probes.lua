@@ -54,6 +54,7 @@ local PROBES = {
   add_column = function(op) return is_there(column(op, op.column.name)) end,
   drop_column = function(op) return is_gone(column(op, op.name)) end,
   rename_column = function(op) return is_there(column(op, op.to)) end,
+  rename_constraint = function(op) return is_there(constraint(op, op.to)) end,
   add_index = function(op) return is_there(index(op, op.index.name)) end,
   drop_index = function(op) return is_gone(index(op, op.name)) end,
   rename_index = function(op) return is_there(index(op, op.to)) end,

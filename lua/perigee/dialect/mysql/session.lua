@@ -23,6 +23,10 @@ local function check(verb, opts, known)
   end
 end
 
+-- Each server reads its own: MariaDB seconds, MySQL milliseconds, and there for SELECTs only.
+local STATEMENT_TIME = "SET SESSION /*M!100100 max_statement_time = %.3f */"
+  .. "/*!80000 max_execution_time = %d */"
+
 --- Sets the limits of the steps that follow; seconds, 0 for none.
 -- @tparam table o lock_timeout, statement_timeout
 function M.adjust(conn, o)
@@ -32,7 +36,8 @@ function M.adjust(conn, o)
       :format(n, n))
   end
   if o.statement_timeout then
-    conn:script(("SET SESSION max_statement_time = %.3f"):format(math.max(0, o.statement_timeout)))
+    local n = math.max(0, o.statement_timeout)
+    conn:script((STATEMENT_TIME):format(n, n > 0 and math.max(1, math.floor(n * 1000 + 0.5)) or 0))
   end
 end
 
@@ -51,7 +56,8 @@ end
 --- Puts back what prepare and adjust have changed.
 function M.restore(conn)
   conn:script("SET SESSION lock_wait_timeout = DEFAULT, "
-    .. "SESSION innodb_lock_wait_timeout = DEFAULT, SESSION max_statement_time = DEFAULT")
+    .. "SESSION innodb_lock_wait_timeout = DEFAULT /*M!100100 , SESSION max_statement_time = "
+    .. "DEFAULT *//*!80000 , SESSION max_execution_time = DEFAULT */")
 end
 
 -- ---- the lock --------------------------------------------------------------
@@ -111,8 +117,5 @@ function M.release(conn, key)
 end
 
 M.lock = { acquire = M.acquire, release = M.release, holder = M.holder }
-
---- MariaDB does not tell who holds the lock of a table (its plugin metadata_lock_info does).
-function M.blockers() return nil end
 
 return M

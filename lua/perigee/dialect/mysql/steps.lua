@@ -1,7 +1,17 @@
 --- Operations as steps. What changes one table is one ALTER TABLE with several clauses:
 -- all or nothing, and one copy of the table at most. Each step is its own, because the
 -- database commits before and after each statement.
+--
+-- MODIFY takes away what it does not say. Where the tables are not given (ctx.tree), such a
+-- statement is written when its turn comes, of the table as it is by then: step.make(x).
+local core = require "perigee.core"
 local ddl = require "perigee.dialect.mysql.ddl"
+local follow = require "perigee.schema.diff.follow"
+local enums = require "perigee.dialect.mysql.enums"
+local inspect = require "perigee.dialect.mysql.inspect"
+local key_indexes = require "perigee.dialect.mysql.key_indexes"
+local model = require "perigee.schema.model"
+local online = require "perigee.dialect.mysql.online"
 local ops = require "perigee.schema.ops"
 local probes = require "perigee.dialect.mysql.probes"
 local types = require "perigee.dialect.mysql.types"
@@ -26,14 +36,23 @@ local function find_column(ctx, op, name)
   for _, c in ipairs(t and t.columns or {}) do
     if c.name == name then return c end
   end
-  usage("%s.%s: MySQL wants all attributes of a column restated, and the column is not known "
-    .. "(ctx.tree)", title(op), name)
+  if t then usage("%s: there is no column %s", title(op), name) end
+  error(core.new_error("undefined", ("there is no table %s in this database"):format(title(op))), 0)
 end
 
 local function copy(c)
   local out = {}
   for k, v in pairs(c) do out[k] = v end
   return out
+end
+
+-- The type of the column that an operation changes.
+local function type_before(op, ctx)
+  local t = find_table(ctx, op.schema, op.table)
+  for _, c in ipairs(op.op == "alter_column" and t and t.columns or {}) do
+    if c.name == op.name then return c.type end
+  end
+  return nil
 end
 
 local function is_none(v) return type(v) == "table" and v.none == true end
@@ -63,22 +82,39 @@ function CLAUSES.drop_column(op, ctx)
   return "DROP COLUMN " .. quote(op.name)
 end
 
+-- Generated columns and a column's own check follow; a check of the table has to go and come.
 function CLAUSES.rename_column(op, ctx)
   local t = find_table(ctx, op.schema, op.table)
-  for _, c in ipairs(t and t.columns or {}) do
-    if c.name == op.name then c.name = op.to end
+  local clauses, checks = {}, {}
+  for _, check in ipairs(t and t.checks or {}) do
+    if follow.mentions(check.sql, op.name) then
+      checks[#checks + 1] = check
+      clauses[#clauses + 1] = "DROP " .. ddl.drop_clause("check", check)
+    end
   end
-  return ("RENAME COLUMN %s TO %s"):format(quote(op.name), quote(op.to))
+  if t then follow.column(ctx.tree, t, op.name, op.to) end
+  clauses[#clauses + 1] = ("RENAME COLUMN %s TO %s"):format(quote(op.name), quote(op.to))
+  for _, check in ipairs(checks) do
+    clauses[#clauses + 1] = "ADD " .. ddl.clause("check", check)
+  end
+  return table.concat(clauses, ",\n  ")
 end
 
--- A default alone can be set without the rest.
-function CLAUSES.alter_column(op, ctx)
+-- A default alone can be set without the rest. (MySQL's SET DEFAULT has no CURRENT_TIMESTAMP.)
+local function sets_default(op)
   local only = next(op.set)
-  if only == "default" and next(op.set, only) == nil then
+  if only ~= "default" or next(op.set, only) ~= nil then return false end
+  local d = op.set.default
+  return is_none(d) or not types.default { default = d, at = op.at }:find "^CURRENT_TIMESTAMP"
+end
+
+function CLAUSES.alter_column(op, ctx)
+  if sets_default(op) then
     local d = op.set.default
     if is_none(d) then return ("ALTER COLUMN %s DROP DEFAULT"):format(quote(op.name)) end
-    return ("ALTER COLUMN %s SET DEFAULT %s"):format(quote(op.name),
-      types.default { default = d, at = op.at })
+    local text = types.default { default = d, at = op.at }
+    if type(d.value) == "string" then text = "(" .. text .. ")" end -- of a longtext, too
+    return ("ALTER COLUMN %s SET DEFAULT %s"):format(quote(op.name), text)
   end
   if op.using then
     usage("%s.%s: MySQL has no USING: convert the values with a backfill", title(op), op.name)
@@ -105,6 +141,21 @@ for name, pair in pairs {
   CLAUSES["add_" .. name], CLAUSES["drop_" .. name] = add(pair[1], pair[2]), drop(pair[1])
 end
 
+local drop_foreign_key = CLAUSES.drop_foreign_key
+
+function CLAUSES.drop_foreign_key(op, ctx)
+  return drop_foreign_key(op) .. key_indexes.along(find_table(ctx, op.schema, op.table),
+    op.name or op.was and op.was.name)
+end
+
+for name, list in pairs { drop_index = "indexes", drop_unique = "uniques" } do
+  local plain = CLAUSES[name]
+  CLAUSES[name] = function(op, ctx)
+    return plain(op) .. key_indexes.instead(find_table(ctx, op.schema, op.table), list,
+      op.name or op.was and op.was.name)
+  end
+end
+
 function CLAUSES.set_primary_key(op)
   return (op.was and "DROP PRIMARY KEY, " or "") .. "ADD " .. ddl.clause("primary_key", op.key)
 end
@@ -115,13 +166,59 @@ function CLAUSES.rename_index(op)
   return ("RENAME INDEX %s TO %s"):format(quote(op.name), quote(op.to))
 end
 
-function CLAUSES.rename_constraint(op)
-  usage("%s: MySQL cannot rename the constraint %s: drop it and add it", title(op), op.name)
+local function renamed(list, op)
+  for _, e in ipairs(list or {}) do
+    if e.name == op.name then
+      e.name = op.to
+      return e
+    end
+  end
+  return nil
 end
 
-function CLAUSES.set_options(op)
-  local list = ddl.options(op.options)
-  return #list > 0 and table.concat(list, " ") or nil
+-- A key is an index and can be renamed; others are dropped and added.
+function CLAUSES.rename_constraint(op, ctx)
+  local t = find_table(ctx, op.schema, op.table) or {}
+  if renamed(t.uniques, op) then return CLAUSES.rename_index(op) end
+  for _, kind in ipairs { "foreign_key", "check" } do
+    local e = renamed(t[kind .. "s"], op)
+    local along = t.made and t.made[op.name] and ", DROP INDEX " .. quote(op.name) or ""
+    if e then
+      if along ~= "" then t.made[op.name], t.made[op.to] = nil, true end
+      return ("DROP %s%s, ADD %s"):format(ddl.drop_clause(kind, { name = op.name }), along,
+        ddl.clause(kind, e))
+    end
+  end
+  usage("%s: there is no constraint %s", title(op), op.name)
+end
+
+local function mysql_options(options) return options and options.mysql or {} end
+
+-- The columns that have the collation of the table follow it only when they are restated.
+local function following_columns(t)
+  local out = {}
+  for _, c in ipairs(t and t.columns or {}) do
+    local words = not c.collation and types.type(c):lower() or ""
+    if words:find "char" or words:find "text" or words:find "^enum" or words:find "^set" then
+      out[#out + 1] = "MODIFY COLUMN " .. types.column(c)
+    end
+  end
+  return out
+end
+
+-- What is not said any more is as in a table that never said it.
+function CLAUSES.set_options(op, ctx)
+  local new, defaults = copy(mysql_options(op.options)), ctx.tree and ctx.tree.defaults or {}
+  for k in pairs(mysql_options(op.was)) do
+    if new[k] == nil then new[k] = k == "row_format" and "DEFAULT" or defaults[k] end
+  end
+  local list = ddl.options { mysql = new }
+  if new.collation or new.charset then
+    for _, clause in ipairs(following_columns(find_table(ctx, op.schema, op.table))) do
+      list[#list + 1] = clause
+    end
+  end
+  return table.concat(list, ", ")
 end
 
 function CLAUSES.set_comment(op, ctx)
@@ -133,81 +230,10 @@ function CLAUSES.set_comment(op, ctx)
     name = op.column, set = { comment = op.text or { none = true } } }, ctx))
 end
 
--- ---- enums -----------------------------------------------------------------
-
--- The columns of an enum: { table, column }.
-local function columns_of(op, ctx)
-  local out = {}
-  for _, t in ipairs(ctx.tree and ctx.tree.tables or {}) do
-    for _, c in ipairs(t.columns) do
-      if c.type and c.type.enum == op.name and c.type.schema == op.schema then
-        out[#out + 1] = { table = t, column = c }
-      end
-    end
-  end
-  return out
-end
-
-local function modify_all(op, ctx, values, out)
-  for _, pair in ipairs(columns_of(op, ctx)) do
-    local c = pair.column
-    c.type = { enum = op.name, schema = op.schema, values = values }
-    out[#out + 1] = ("ALTER TABLE %s MODIFY COLUMN %s"):format(
-      qualified(pair.table.schema, pair.table.name), types.column(c))
-  end
-  return out
-end
-
-local function values_now(op, ctx)
-  local first = columns_of(op, ctx)[1]
-  return first and first.column.type.values or {}
-end
-
-local function position(list, value)
-  for i, v in ipairs(list) do
-    if v == value then return i end
-  end
-  return nil
-end
+-- ---- all else --------------------------------------------------------------
 
 local STATEMENTS = {}
-
-function STATEMENTS.create_enum() return {} end
-STATEMENTS.drop_enum = STATEMENTS.create_enum
-
-function STATEMENTS.add_enum_value(op, ctx)
-  local values, at = {}, nil
-  for i, v in ipairs(values_now(op, ctx)) do values[i] = v end
-  if op.before then
-    at = position(values, op.before)
-  elseif op.after then
-    at = (position(values, op.after) or #values) + 1
-  end
-  table.insert(values, at or #values + 1, op.value)
-  return modify_all(op, ctx, values, {})
-end
-
-function STATEMENTS.set_enum_values(op, ctx) return modify_all(op, ctx, op.values, {}) end
-
--- Both values are allowed while the rows change.
-function STATEMENTS.rename_enum_value(op, ctx)
-  local old = values_now(op, ctx)
-  local both, new = {}, {}
-  for i, v in ipairs(old) do
-    both[i], new[i] = v, v == op.from and op.to or v
-  end
-  both[#both + 1] = op.to
-  local out = modify_all(op, ctx, both, {})
-  for _, pair in ipairs(columns_of(op, ctx)) do
-    local c = quote(pair.column.name)
-    out[#out + 1] = ("UPDATE %s SET %s = %s WHERE %s = %s"):format(
-      qualified(pair.table.schema, pair.table.name), c, types.literal(op.to), c,
-      types.literal(op.from))
-  end
-  return modify_all(op, ctx, new, out)
-end
-
--- ---- all else --------------------------------------------------------------
+for name, statements in pairs(enums) do STATEMENTS[name] = statements end
 
 function STATEMENTS.create_schema(op) return ddl.create("schema", op) end
 function STATEMENTS.drop_schema(op) return ddl.drop("schema", op) end
@@ -232,7 +258,7 @@ function STATEMENTS.drop_table(op) return ddl.drop("table", op) end
 
 function STATEMENTS.rename_table(op, ctx)
   local t = find_table(ctx, op.schema, op.name)
-  if t then t.name = op.to end
+  if t then follow.table(ctx.tree, t, op.to) end
   return { ("RENAME TABLE %s TO %s"):format(qualified(op.schema, op.name),
     qualified(op.schema, op.to)) }
 end
@@ -261,21 +287,62 @@ end
 -- Foreign keys are added by themselves: with other changes the table would be copied.
 local function is_alone(op) return op.op == "add_foreign_key" end
 
-local function flush(run, out)
-  if not run or #run.clauses == 0 then return end
-  local texts = {}
-  for i, op in ipairs(run.ops) do texts[i] = ops.canonical(op) end
-  out[#out + 1] = step(("ALTER TABLE %s\n  %s"):format(run.table,
-    table.concat(run.clauses, ",\n  ")), table.concat(run.what, "; "),
-    table.concat(texts, "\n"), probes.together(run.ops))
+local ASKS = { rename_constraint = true, rename_column = true, set_options = true,
+  drop_foreign_key = true, drop_index = true, drop_unique = true }
+
+-- A renaming of a column drops and adds checks: what else does is another statement.
+local ON_CHECKS = { rename_constraint = true, drop_check = true, add_check = true }
+
+-- Does what it says depend on what is there?
+local function restates(op)
+  if op.op == "alter_column" then return not sets_default(op) end
+  return ASKS[op.op] or op.op == "set_comment" and op.column ~= nil
 end
 
--- A column is altered once in a statement: a second change begins another.
+-- One statement: its text and, when it asks that others can write meanwhile, what is to be
+-- run where the server refuses that.
+local function written(run, ctx)
+  local clauses, is_online = {}, ctx.online and not ctx.fresh[title(run.ops[1])]
+  for i, op in ipairs(run.ops) do
+    local before = type_before(op, ctx)
+    clauses[i] = CLAUSES[op.op](op, ctx)
+    is_online = is_online and online.is(op, before, clauses[i])
+  end
+  local sql = ("ALTER TABLE %s\n  %s"):format(run.table, table.concat(clauses, ",\n  "))
+  if not is_online then return sql end
+  return sql .. ",\n  " .. online.CLAUSE, sql
+end
+
+local function flush(run, out, ctx)
+  if not run then return end
+  local texts, what = {}, {}
+  for i, op in ipairs(run.ops) do texts[i], what[i] = ops.canonical(op), ops.describe(op) end
+  local one = step(nil, table.concat(what, "; "), table.concat(texts, "\n"),
+    probes.together(run.ops))
+  out[#out + 1] = one
+  if ctx.tree or not run.restates then
+    one.sql, one.otherwise = written(run, ctx)
+    return
+  end
+  local known = { online = ctx.online, fresh = copy(ctx.fresh) }
+  function one.make(x)
+    known.tree = inspect.inspect(x, { tables = { run.ops[1].table } })
+    one.sql, one.otherwise = written(run, known)
+  end
+end
+
+-- Would the checks that a renaming drops and adds be met twice, or a name be used twice?
+local function clashes(run, op)
+  if op.op ~= "rename_column" then return run.renames and ON_CHECKS[op.op] end
+  return run.renames or run.on_checks or run.columns[op.to]
+end
+
+-- A column is altered once in a statement, and a name is used once: else another begins.
 local function fits(run, op)
   local column = (op.op == "alter_column" or op.op == "rename_column") and op.name
     or op.op == "set_comment" and op.column
   return run and op.table and run.table == qualified(op.schema, op.table) and not is_alone(op)
-    and not run.alone and not (column and run.columns[column])
+    and not run.alone and not (column and run.columns[column]) and not clashes(run, op)
 end
 
 local function note_column(run, op)
@@ -285,38 +352,59 @@ local function note_column(run, op)
   if op.op == "add_column" then run.columns[op.column.name] = true end
 end
 
+local function is_nothing(op)
+  return op.op == "set_options" and #ddl.options(op.options) == 0
+    and next(mysql_options(op.was)) == nil
+end
+
+local function add_to(run, op)
+  run = run or { table = qualified(op.schema, op.table), ops = {}, columns = {},
+    alone = is_alone(op) }
+  run.ops[#run.ops + 1] = op
+  run.restates = run.restates or restates(op)
+  run.renames = run.renames or op.op == "rename_column"
+  run.on_checks = run.on_checks or ON_CHECKS[op.op]
+  note_column(run, op)
+  return run
+end
+
+local function add_statements(out, op, statements, ctx)
+  for n, sql in ipairs(statements(op, ctx)) do
+    out[#out + 1] = step(sql, ops.describe(op), n .. " " .. ops.canonical(op), probes.of(op, n))
+  end
+  if op.op == "create_table" then ctx.fresh[model.key(op.table)] = true end
+  if op.op == "rename_table" then
+    ctx.fresh[model.key { schema = op.schema, name = op.to }] = ctx.fresh[model.key(op)]
+  end
+end
+
 --- The steps of operations, consecutive ones of a table in one statement.
 -- @tparam {table,...} list
--- @tparam ?table ctx tree: the live tree, for what has to be restated
+-- @tparam ?table ctx tree (the live tree, for what has to be restated; without it such a
+-- step has make(x) in place of its text), online (boolean: ask that others can write
+-- meanwhile), fresh ({ [table] = true }: created just now; what is created is added)
 -- @treturn {table,...}
 -- @treturn table the tree after them, as far as it matters here
 function M.steps_many(list, ctx)
-  ctx = { tree = deep_copy(ctx and ctx.tree) }
+  ctx = ctx or {}
+  ctx = { tree = ctx.tree and deep_copy(ctx.tree), online = ctx.online, fresh = ctx.fresh or {} }
   local out, run = {}, nil
   for _, op in ipairs(list) do
-    local clause, statements = CLAUSES[op.op], STATEMENTS[op.op]
-    if not clause and not statements then
+    local statements = STATEMENTS[op.op]
+    if not CLAUSES[op.op] and not statements then
       usage("%s is not an operation of a dialect", tostring(op.op))
     end
-    local what = ops.describe(op)
     if statements or not fits(run, op) then
-      flush(run, out)
+      flush(run, out, ctx)
       run = nil
     end
     if statements then
-      for n, sql in ipairs(statements(op, ctx)) do
-        out[#out + 1] = step(sql, what, n .. " " .. ops.canonical(op), probes.of(op, n))
-      end
-    else
-      run = run or { table = qualified(op.schema, op.table), clauses = {}, what = {},
-        ops = {}, columns = {}, alone = is_alone(op) }
-      run.clauses[#run.clauses + 1] = clause(op, ctx)
-      run.what[#run.what + 1] = what
-      run.ops[#run.ops + 1] = op
-      note_column(run, op)
+      add_statements(out, op, statements, ctx)
+    elseif not is_nothing(op) then
+      run = add_to(run, op)
     end
   end
-  flush(run, out)
+  flush(run, out, ctx)
   return out, ctx.tree
 end
 

@@ -91,6 +91,15 @@ function M.type(of, at)
   return "enum(" .. table.concat(values, ",") .. ")"
 end
 
+--- Is the column one of texts or bytes without a length, which no primary or foreign key
+-- can have?
+function M.is_large(c)
+  local ty = type_of(c)
+  if not ty.raw then return LARGE[ty.name] or false end
+  local raw = ty.raw:lower()
+  return raw == "json" or raw:find "^%a*text%f[%A]" ~= nil or raw:find "^%a*blob%f[%A]" ~= nil
+end
+
 -- ---- columns ---------------------------------------------------------------
 
 local WORDS = { now = "CURRENT_TIMESTAMP(6)", uuid = "(uuid())" }
@@ -101,9 +110,17 @@ function M.closed(sql)
   return sql
 end
 
--- Expressions that stand without parentheses.
-local function is_bare(sql)
-  return sql:upper():find "^CURRENT_TIMESTAMP" ~= nil or sql:find "^%(.*%)$" ~= nil
+-- Numbers and strings: in parentheses MySQL would take them for expressions.
+local function is_literal(sql)
+  return sql:find "^%-?%.?%d[%d.]*$" ~= nil or sql:find "^%-?%d[%d.]*[eE][+-]?%d+$" ~= nil
+    or sql:find "^b'[01]*'$" ~= nil or sql:find "^0x%x+$" ~= nil
+    or sql:gsub("\\.", ""):gsub("''", ""):find "^'[^']*'$" ~= nil
+end
+
+-- Expressions that stand without parentheses, those in one pair of them among others.
+local function is_bare(sql, c)
+  return sql:upper():find "^CURRENT_TIMESTAMP%s*%(?%d*%)?$" ~= nil or sql:find "^%b()$" ~= nil
+    or c.type ~= nil and not M.is_large(c) and is_literal(sql)
 end
 
 --- The text of a default, or nil. An expression is in parentheses.
@@ -111,17 +128,32 @@ function M.default(c)
   local d = c.default
   if d == nil then return nil end
   if d.sql == nil then
-    local ty = c.type and type_of(c)
     local text = M.literal(d.value)
-    return ty and LARGE[ty.name] and "(" .. text .. ")" or text
+    return c.type and M.is_large(c) and "(" .. text .. ")" or text
   end
-  if not d.word then return is_bare(d.sql) and d.sql or "(" .. M.closed(d.sql) .. ")" end
+  if not d.word then return is_bare(d.sql, c) and d.sql or "(" .. M.closed(d.sql) .. ")" end
   local text = WORDS[d.sql]
   if not text then usage("%ssql.%s is not known here", place(c.at), tostring(d.sql)) end
   return text
 end
 
---- A column with all its attributes, as CREATE TABLE, ADD and MODIFY take it.
+-- ---- as the server says it -------------------------------------------------
+
+--- The server's own words for what it was told: a portable type, the default of a column.
+M.shown = {}
+
+function M.shown.type(ty) return ty.name == "boolean" and "tinyint(1)" or M.type(ty) end
+
+function M.shown.default(c)
+  local d = c.default
+  if d.word then return d.sql == "now" and WORDS.now:lower() or M.default(c) end
+  if type(d.value) == "boolean" then return d.value and "1" or "0" end
+  if c.type.name == "numeric" then return tostring(d.value) end
+  return d.value ~= nil and M.literal(d.value) or M.default(c)
+end
+
+--- A column with all its attributes, as CREATE TABLE, ADD and MODIFY take it. `kept`: those
+-- of a live one that definitions have no word for.
 function M.column(c)
   local out = { M.quote(c.name), M.type(c) }
   local function add(text) out[#out + 1] = text end
@@ -130,11 +162,12 @@ function M.column(c)
     add(("GENERATED ALWAYS AS (%s) %s"):format(M.closed(c.generated.sql),
       c.generated.stored == false and "VIRTUAL" or "STORED"))
   end
-  -- MariaDB takes no NULL behind what is generated.
-  if not c.null then add "NOT NULL" elseif not c.generated then add "NULL" end
+  -- MariaDB takes neither behind what is generated.
+  if not c.generated then add(c.null and "NULL" or "NOT NULL") end
   if c.default and not c.generated then add("DEFAULT " .. M.default(c)) end
   if c.identity then add "AUTO_INCREMENT" end
   if c.comment then add("COMMENT " .. M.literal(c.comment)) end
+  if c.kept then add(c.kept) end
   return table.concat(out, " ")
 end
 

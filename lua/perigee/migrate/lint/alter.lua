@@ -40,7 +40,9 @@ local function column_of(s, name)
   local c = { name = name, type = { raw = up_to_end(s):lower() } }
   c.null = not (s:find("NOT", "NULL") or s:find("PRIMARY", "KEY"))
   c.default, c.generated = default_of(s), generated_of(s)
-  if s:find("AS", "IDENTITY") or c.type.raw:find "serial" then c.identity = { always = false } end
+  if s:find("AS", "IDENTITY") or s:find "AUTO_INCREMENT" or c.type.raw:find "serial" then
+    c.identity = { always = false }
+  end
   if c.identity and c.default == nil then c.null = c.null and true end
   return c
 end
@@ -104,8 +106,32 @@ local ADD = {
 
 local ACTIONS = {}
 
+local function index_words(s)
+  local kind = s:takes_one("UNIQUE", "FULLTEXT", "SPATIAL")
+  local is_index = s:takes_one("INDEX", "KEY") ~= nil
+  return kind, is_index or kind ~= nil and kind ~= "UNIQUE"
+end
+
+-- MySQL: ADD [UNIQUE | FULLTEXT | SPATIAL] {INDEX | KEY} [name] [USING …] (columns).
+local function add_index(s, act)
+  local back = s.at
+  local kind, is_index = index_words(s)
+  local name = is_index and not s:sees "USING" and s:name() or nil
+  if s:takes "USING" then s:name() end
+  if not is_index or not s:sees "(" then
+    s.at = back
+    return false
+  end
+  local keys = {}
+  for i, column in ipairs(s:names()) do keys[i] = { column = column } end
+  act { op = "add_index", index = { name = name, keys = keys, opaque = true,
+    unique = kind == "UNIQUE" or nil, method = kind and kind ~= "UNIQUE" and kind:lower() or nil } }
+  return true
+end
+
 function ACTIONS.ADD(s, act)
   local name
+  if s.database == "mysql" and add_index(s, act) then return end
   if s:takes "CONSTRAINT" then name = s:name() end
   local what = s:takes_one("CHECK", "FOREIGN", "UNIQUE", "PRIMARY", "EXCLUDE")
   if what then return ADD[what](s, act, name) end
@@ -210,8 +236,8 @@ local function alter_table(s, add)
   end
   for _, part in ipairs(s:parts()) do
     local action = ACTIONS[part.list[1].upper or ""]
-    part.at = 2
-    if action then action(part, act) else act { op = "alter_other" } end
+    part.at, part.database = 2, s.database
+    if action then action(part, act) else act { op = "alter_other", text = part:text(1) } end
   end
 end
 

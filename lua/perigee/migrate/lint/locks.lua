@@ -1,6 +1,9 @@
 --- Rules of PostgreSQL's locks for indexes, keys and constraints. What Perigee does by
 -- itself while others work (CONCURRENTLY, NOT VALID, USING INDEX) is not told: they are
 -- about `concurrently = false`, `online = false` and SQL of one's own.
+local raw = require "perigee.migrate.lint.raw"
+local statement = require "perigee.migrate.lint.statement"
+
 local POSTGRES = { "postgres" }
 
 local function title(schema, name) return schema and schema .. "." .. name or tostring(name) end
@@ -248,8 +251,10 @@ local OTHERS = {
     danger = "When the run ends in between, nobody knows whether a statement outside of a "
       .. "transaction was done.",
     safe = "probe = \"SELECT …\", true when it is done",
-    check = function(op)
-      return op.tx == false and not op.probe
+    check = function(op, c)
+      local text = raw.text_of(op, c.name)
+      local is_alone = op.tx == false or text and statement.commits(text, c.dialect)
+      return is_alone and not op.probe
         and "without a probe nobody knows after a crash whether it was done" or nil
     end,
   },

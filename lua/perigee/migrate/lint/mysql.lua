@@ -1,4 +1,4 @@
---- Rules of MySQL and MariaDB, as far as the operations alone can tell.
+--- Rules of MySQL and MariaDB.
 local names = require "perigee.schema.names"
 
 local MYSQL = { "mysql" }
@@ -12,17 +12,58 @@ end
 
 local COPIES = {}
 
-function COPIES.add_check() return "a check" end
+function COPIES.add_check(op) return not op.inline and "a check" or nil end
 
-function COPIES.alter_column(op, c)
-  local from, to = c:type_change(op)
-  if not to then return nil end
-  local grows = from and from.base == "varchar" and to.base == "varchar"
-    and (to.args[1] or 0) >= (from.args[1] or 0)
-  return not grows and c.kinds.tell(from, to) or nil
+function COPIES.add_foreign_key() return "a foreign key" end
+
+function COPIES.drop_primary_key() return "the end of the primary key" end
+
+function COPIES.add_column(op)
+  local g = op.column.generated
+  return g and g.stored ~= false and "a stored column" or nil
 end
 
-COPIES.modify = COPIES.alter_column
+local function column_before(op, c)
+  local t = c:find(op.schema, op.table)
+  for _, column in ipairs(t and t.columns or {}) do
+    if column.name == op.name then return column end
+  end
+end
+
+-- What the change of a type is, when the table is copied for it.
+local function copying_type(op, c, ty)
+  local from, to = c:type_change(op)
+  if not to then return nil end
+  local before = column_before(op, c)
+  local known, lets = pcall(c.dialect.lets_write, { op = "alter_column", set = { type = ty } },
+    before and before.type)
+  return not (known and lets) and c.kinds.tell(from, to) or nil
+end
+
+function COPIES.alter_column(op, c)
+  return copying_type(op, c, op.set.type) or op.set.collation and "another collation" or nil
+end
+
+function COPIES.modify(op, c) return copying_type(op, c, op.column.type) end
+
+function COPIES.alter_other(op)
+  local text = (op.text or ""):upper()
+  return text:find "^CONVERT%s+TO%s" and "another character set"
+    or text:find "^ALGORITHM%s*=?%s*COPY" and "ALGORITHM = COPY" or nil
+end
+
+local function is_fulltext(op)
+  local method = op.index.method
+  return method == "fulltext" or method == "spatial"
+end
+
+local function rebuilds(op, c)
+  if op.op == "set_primary_key" then return "another primary key" end
+  local column = column_before(op, c)
+  local null = op.set.null
+  return null ~= nil and not c:type_change(op) and not (column and column.null == null)
+    and (null and "NULL" or "NOT NULL") or nil
+end
 
 -- ---- foreign keys ----------------------------------------------------------
 
@@ -73,6 +114,10 @@ end
 
 -- ---- the rules -------------------------------------------------------------
 
+local LIMITS = {
+  lock_wait_timeout = true, innodb_lock_wait_timeout = true, max_statement_time = true,
+}
+
 local WRITES = { update = true, delete = true, delete_all = true, insert = true, backfill = true }
 
 local function has_ddl(c)
@@ -92,13 +137,47 @@ end
 
 return {
   {
-    id = "mysql-copy-algorithm", level = "error", databases = MYSQL,
-    on = { "add_check", "alter_column", "modify" },
+    id = "mysql-copy-algorithm", level = "error", databases = MYSQL, fact = "rewrite",
+    on = { "add_check", "add_foreign_key", "add_column", "alter_column", "modify",
+      "drop_primary_key", "alter_other" },
     danger = "The table is copied, and nobody writes to it meanwhile.",
     safe = "at a quiet time; gh-ost or pt-online-schema-change",
+    told = "%s is copied, the server says",
     check = function(op, c)
       local why = c:in_use(op.schema, op.table) and COPIES[op.op](op, c)
-      return why and ("%s: %s copies the table"):format(title(op, op.name), why) or nil
+      return why and ("%s: %s: the table is copied"):format(title(op, op.name), why) or nil
+    end,
+  },
+  {
+    id = "mysql-writes-wait", level = "error", databases = MYSQL, fact = "scan",
+    on = { "add_index", "add_column", "alter_other" },
+    danger = "Nobody writes to the table meanwhile.",
+    safe = "at a quiet time",
+    told = "nobody writes to %s meanwhile, the server says",
+    check = function(op, c)
+      if not c:in_use(op.schema, op.table) then return nil end
+      if op.op == "add_index" then
+        return is_fulltext(op) and ("%s: nobody writes to the table while the index is built")
+          :format(title(op)) or nil
+      elseif op.op == "add_column" then
+        return op.column.identity and ("%s: nobody writes to the table while its rows get numbers")
+          :format(title(op, op.column.name)) or nil
+      end
+      local lock = (op.text or ""):upper():match "^LOCK%s*=?%s*(%u+)"
+      return (lock == "SHARED" or lock == "EXCLUSIVE")
+        and ("%s: LOCK = %s"):format(title(op), lock) or nil
+    end,
+  },
+  {
+    id = "mysql-rebuild", level = "warning", databases = MYSQL, fact = "rebuild",
+    on = { "alter_column", "set_primary_key" },
+    danger = "The table is written anew. Others write meanwhile, but it takes as much room "
+      .. "again, and replicas stand still as long.",
+    safe = "at a quiet time",
+    told = "%s is written anew beside those who write, the server says",
+    check = function(op, c)
+      local why = c:in_use(op.schema, op.table) and rebuilds(op, c)
+      return why and ("%s: %s: the table is written anew"):format(title(op, op.name), why) or nil
     end,
   },
   {
@@ -147,6 +226,19 @@ return {
     check = function(op)
       return op.name == "sql_mode" and not (op.value or ""):upper():find "STRICT"
         and "values that do not fit are changed without a word" or nil
+    end,
+  },
+  {
+    id = "mysql-no-lock-timeout", level = "error", databases = MYSQL, on = { "set" },
+    danger = "Perigee gives each statement a time limit for its locks, so that others do not "
+      .. "queue behind it; this takes it away. The server's own is a day or a year.",
+    safe = "the options lock_timeout and statement_timeout",
+    check = function(op)
+      local value = (op.value or ""):upper()
+      local seconds = tonumber(value)
+      local off = value == "DEFAULT" or seconds and (op.name == "max_statement_time"
+        and seconds == 0 or op.name ~= "max_statement_time" and seconds >= 3600)
+      return LIMITS[op.name] and off and op.name .. " is switched off" or nil
     end,
   },
   {

@@ -28,7 +28,7 @@ end
 
 -- ---- create ----------------------------------------------------------------
 
-local function create_index(s, add, unique)
+local function create_index(s, add, unique, method)
   local concurrently = s:takes "CONCURRENTLY"
   local guarded = if_exists(s)
   local name = not s:sees "ON" and s:name() or nil
@@ -41,7 +41,7 @@ local function create_index(s, add, unique)
   for i, column in ipairs(s:names()) do keys[i] = { column = column } end
   add { op = "add_index", table = table_name, schema = schema, concurrently = concurrently,
     guarded = guarded, index = { name = name or "the index", unique = unique, keys = keys,
-      opaque = true } }
+      method = method, opaque = true } }
 end
 
 local function references(s)
@@ -102,9 +102,12 @@ function FORMS.CREATE(s, add)
   s:takes "UNLOGGED"
   s:takes "CONSTRAINT"
   local unique = s:takes "UNIQUE"
+  local method = s:takes_one("FULLTEXT", "SPATIAL")
   local what = s:takes_one("TABLE", "INDEX", "TRIGGER", "DOMAIN", "FUNCTION", "PROCEDURE",
     "SCHEMA", "VIEW")
-  if what and not (temporary and what == "TRIGGER") then CREATE[what](s, add, unique) end
+  if what and not (temporary and what == "TRIGGER") then
+    CREATE[what](s, add, unique, method and method:lower())
+  end
 end
 
 -- ---- drop, truncate, delete, update ----------------------------------------
@@ -229,6 +232,7 @@ function M.operations(op, database)
   local text, out = M.text_of(op, database), {}
   for _, s in ipairs(text and statement.split(text, database) or {}) do
     local sql, n = s:text(1), #out
+    s.database = database
     local function add(one)
       one.raw, one.at, one.tx, one.sql, one.origin = true, op.at, op.tx ~= false, sql, op
       out[#out + 1] = one

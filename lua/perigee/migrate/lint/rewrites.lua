@@ -143,12 +143,14 @@ return {
     end,
   },
   {
-    id = "table-rewrite", level = "error", databases = POSTGRES, asks = "rewrite",
+    id = "table-rewrite", level = "error", databases = POSTGRES,
+    told = "%s is written anew, the server says",
     danger = "The server says that it writes the table anew, and nobody reads it meanwhile.",
     safe = "a new column or table, a backfill; the old one goes in the finish phase",
   },
   {
-    id = "table-scan", level = "error", databases = POSTGRES, asks = "scan",
+    id = "table-scan", level = "error", databases = POSTGRES,
+    told = "all rows of %s are read while nobody writes, the server says",
     danger = "The server says that it reads all rows while others cannot write.",
     safe = "what it checks as a constraint NOT VALID first, validated in a transaction of its own",
   },

@@ -1,8 +1,8 @@
 --- All rules: what is in the files of this folder, by operation and by name. A rule is
 -- { id, level, databases (names of dialects, nil: all), on (operations), check(op,
--- context), danger, safe, loses (stops an upgrade), fact ("rewrite" or "scan": the server
--- may know better), asks (only the server knows) }. check gives nil, a message, or a list
--- of { message, at, hint }.
+-- context), danger, safe, loses (stops an upgrade), fact ("rewrite", "scan" or "rebuild": the
+-- server may know better), told (message with %s for the table: what the server says) }. check
+-- gives nil, a message, or a list of { message, at, hint }.
 local near = require "perigee.sandbox.near"
 local transactions = require "perigee.migrate.lint.transactions"
 local util = require "perigee.util"
@@ -13,7 +13,8 @@ local M = { list = {}, by_id = {} }
 local by_op, ids = {}, {}
 
 local GROUPS = {
-  -- rules, and whether their messages tell how large the table is
+  -- rules, and whether their messages tell how large the table is ("facts": of those that the
+  -- server may know better)
   { require "perigee.migrate.lint.data", true },
   { require "perigee.migrate.lint.compatible", false },
   { require "perigee.migrate.lint.locks", true },
@@ -22,13 +23,13 @@ local GROUPS = {
   { whole.operations, true },
   { require "perigee.migrate.lint.design", false },
   { require "perigee.migrate.lint.sqlite", false },
-  { require "perigee.migrate.lint.mysql", false },
+  { require "perigee.migrate.lint.mysql", "facts" },
   { whole.rules, false },
 }
 
 for _, group in ipairs(GROUPS) do
   for _, rule in ipairs(group[1]) do
-    rule.sized = group[2] and rule.level ~= "info"
+    rule.sized = (group[2] == true or group[2] and rule.fact ~= nil) and rule.level ~= "info"
     M.list[#M.list + 1], M.by_id[rule.id], ids[#ids + 1] = rule, rule, rule.id
     for _, op in ipairs(rule.on or {}) do
       by_op[op] = by_op[op] or {}

@@ -17,7 +17,8 @@ local STRUCTURED = set [[add_column drop_column alter_column set_primary_key dro
   add_unique drop_unique add_foreign_key drop_foreign_key add_check drop_check validate add_index
   drop_index set_options]]
 local RAW = set [[add_column drop_column alter_column set_primary_key add_unique add_foreign_key
-  add_check add_exclusion validate add_index set_storage drop_constraint alter_other]]
+  add_check add_exclusion validate add_index set_storage drop_constraint alter_other modify
+  drop_index drop_foreign_key drop_primary_key]]
 
 -- ---- what is copied --------------------------------------------------------
 
@@ -114,15 +115,19 @@ local function steps_of(c, unit)
   local out = {}
   for i, step in ipairs(steps) do
     if step.fn then return nil end
-    out[i] = { sql = in_transaction(step.sql), keep = true, aside = step.tx == false }
+    out[i] = { sql = in_transaction(step.otherwise or step.sql), keep = true,
+      aside = c.dialect.features.transactional_ddl and step.tx == false }
   end
   return out
 end
 
 -- The facts of all steps as one. What is done CONCURRENTLY is not so on a copy.
 local function merged(list, steps, stops_writes)
-  local all = { rewrites = {}, scans = {}, steps = list }
+  local all = { rewrites = {}, scans = {}, rebuilds = {}, why = {}, steps = list }
   for i, facts in ipairs(list) do
+    for _, field in ipairs { "rebuilds", "why" } do
+      for name, v in pairs(facts[field] or {}) do all[field][name] = v end
+    end
     for name in pairs(steps[i].aside and {} or facts.rewrites) do all.rewrites[name] = true end
     for name, mode in pairs(steps[i].aside and {} or facts.scans) do
       if stops_writes(mode) then all.scans[name] = mode end
@@ -131,8 +136,8 @@ local function merged(list, steps, stops_writes)
   return all
 end
 
---- What the server says of a unit: { rewrites, scans (while nobody writes), steps }; nil
--- when it cannot be asked.
+--- What the server says of a unit: { rewrites, scans (while nobody writes), rebuilds (while
+-- others write), why (by table), steps }; nil when it cannot be asked.
 -- @tparam table space of the dialect's measure
 -- @tparam table c context
 -- @tparam table unit operation

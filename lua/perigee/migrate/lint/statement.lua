@@ -188,4 +188,14 @@ function M.split(sql, database)
   return out
 end
 
+--- Does a statement of a text end the transaction that it would be in?
+-- @tparam string sql
+-- @tparam table dialect commits: first words of such statements
+function M.commits(sql, dialect)
+  for _, s in ipairs(dialect.commits and M.split(sql, dialect.name) or {}) do
+    if dialect.commits[s.list[1].upper or ""] then return true end
+  end
+  return false
+end
+
 return M

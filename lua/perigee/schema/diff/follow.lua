@@ -15,7 +15,9 @@ local function is_plain(name)
   return name:find "^[%l_][%l%d_]*$" ~= nil
 end
 
-local function written(name)
+-- The name in place of one that was written as `old`: in backticks where that was.
+local function written(name, old)
+  if old:sub(1, 1) == "`" then return "`" .. name:gsub("`", "``") .. "`" end
   return is_plain(name) and name or '"' .. name:gsub('"', '""') .. '"'
 end
 
@@ -49,8 +51,8 @@ function M.expression(text, from, to)
   local out, i = {}, 1
   while i <= #text do
     local last, name = token(text, i)
-    out[#out + 1] = name and (name == from or name == from:lower()) and written(to)
-      or text:sub(i, last)
+    local old = text:sub(i, last)
+    out[#out + 1] = name and (name == from or name == from:lower()) and written(to, old) or old
     i = last + 1
   end
   return table.concat(out)

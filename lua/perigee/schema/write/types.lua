@@ -35,12 +35,20 @@ local function from_postgres(raw)
   return { name = name, args = args, array = array > 0 and array or nil }
 end
 
+-- How the server says what it was told: dialect.shown, where that is not as it was told.
+local function shown(dialect, what)
+  return dialect.shown and dialect.shown[what] or dialect[what]
+end
+
 local function from_words(dialect, raw)
   local _, args = parts(raw)
   for _, name in ipairs(shared.names) do
-    local ty = { name = name, args = args }
-    local ok, words = pcall(dialect.type, ty)
-    if ok and shared.check_args(name, args or {}) == nil and words == raw then return ty end
+    -- a length in the words may be part of the type: datetime(6)
+    for _, ty in ipairs { { name = name, args = args }, args and { name = name } } do
+      local ok, words = pcall(shown(dialect, "type"), ty)
+      local takes = shared.check_args(name, ty.args or {}) == nil
+      if ok and takes and words == raw then return ty end
+    end
   end
 end
 
@@ -86,6 +94,13 @@ local function unquoted(text)
 end
 
 local NOW = { ["now()"] = true, CURRENT_TIMESTAMP = true }
+local MOMENTS = { timestamp = true, timestamptz = true }
+
+-- Is it what the server says of sql.now?
+local function is_now(dialect, c, ty)
+  return dialect and dialect.shown and MOMENTS[ty.name] and c.default.sql
+    == dialect.shown.default { type = ty, name = c.name, default = { sql = "now", word = true } }
+end
 
 local function has(list, value)
   for _, v in ipairs(list or {}) do
@@ -109,11 +124,9 @@ function LITERALS.string(text, ty, on_postgres)
   return s
 end
 
-function LITERALS.boolean(text)
-  local word = text:lower()
-  if word == "true" then return true end
-  if word == "false" then return false end
-end
+local BOOLEANS = { ["true"] = true, ["1"] = true, ["false"] = false, ["0"] = false }
+
+function LITERALS.boolean(text) return BOOLEANS[text:lower()] end
 
 function LITERALS.integer(text, _, on_postgres)
   local digits = on_postgres and unquoted(without_cast(text, true)) or text
@@ -123,7 +136,7 @@ end
 
 function LITERALS.decimal(text, ty, on_postgres)
   local digits = on_postgres and unquoted(without_cast(text, true)) or text
-  if on_postgres and digits:find "^%-?%d+%.%d+$" then return digits end
+  if digits and digits:find "^%-?%d+%.%d+$" then return digits end
   return LITERALS.integer(text, ty, on_postgres)
 end
 
@@ -138,11 +151,12 @@ function M.default(dialect, c, ty)
   if default.value ~= nil then return lua.value(default.value) end
   local on_postgres = dialect and dialect.name == "postgres"
   if on_postgres and ty.name == "timestamptz" and NOW[default.sql] then return "sql.now" end
+  if is_now(dialect, c, ty) then return "sql.now" end
   local read = LITERALS[shared.literal(ty)]
   if read and dialect then
     local value = read(default.sql, ty, on_postgres)
     local copy = { type = ty, default = { value = value }, name = c.name }
-    if value ~= nil and (on_postgres or dialect.default(copy) == default.sql) then
+    if value ~= nil and (on_postgres or shown(dialect, "default")(copy) == default.sql) then
       return lua.value(value)
     end
   end
