@@ -3,7 +3,7 @@
 --
 -- A Lua block of README.md, docs/guide and docs/api is run, with `perigee` and
 -- an open `db`; those of a page in order on one database. Words behind ```lua
--- say where: "fragment" nowhere, "sqlite" or "postgres" only there, "5.4" on
+-- say where: "fragment" nowhere, "sqlite", "postgres" and "mysql" only there, "5.4" on
 -- Lua 5.4 and later; "definitions" in the sandbox of perigee.schema.
 local helper = require "spec.support.helper"
 local perigee = require "perigee"
@@ -48,7 +48,7 @@ local is_54 = _VERSION >= "Lua 5.4"
 local function is_for(block, database)
   local words = block.words
   if words.fragment or words["5.4"] and not is_54 then return false end
-  if words.sqlite or words.postgres then return words[database] or false end
+  if words.sqlite or words.postgres or words.mysql then return words[database] or false end
   return true
 end
 
@@ -92,6 +92,8 @@ local all_pages = pages "README.md docs/guide docs/api"
 
 describe("the Lua examples", function()
   helper.for_each_db(function(name, open)
+    before_each(function() helper.translate_scripts(false) end) -- they run as they stand
+
     for _, path in ipairs(all_pages) do
       if has_examples(path, name) then
         it("of " .. path .. " run", function()
@@ -99,7 +101,7 @@ describe("the Lua examples", function()
         end)
       end
     end
-  end, { "sqlite", "postgres" })
+  end, { "sqlite", "postgres", "mysql" })
 
   it("are found", function()
     assert.is_true(has_examples("README.md", "sqlite"))
@@ -140,6 +142,19 @@ describe("the links", function()
         assert.is_nil(check_link(page, link), page .. ": " .. link)
       end
     end
+  end)
+
+  it("of specs in databases.md are to files", function()
+    local n = 0
+    for line in read "docs/guide/databases.md":gmatch "[^\n]+" do
+      for name in (line:match "^| .* |([^|]+)|$" or ""):gmatch "`(%w+/[%w_]+)`" do
+        n = n + 1
+        local file = io.open("spec/" .. name .. "_spec.lua")
+        assert.is_truthy(file, name)
+        file:close()
+      end
+    end
+    assert.is_true(n > 40, n .. " names")
   end)
 
   it("of docs/README.md lead to every page", function()

@@ -79,7 +79,7 @@ function perigee.with(url, fn, options) end
 ---@field numeric? "string"|"number" decimals: exact, or as floats ("string")
 ---@field json? "value"|"raw" documents: decoded, or as `perigee.raw_json` ("value")
 ---@field int8? "auto"|"string"|"cdata" LuaJIT only: numbers within ±2^53 and else decimal strings; strings; `int64_t` ("auto")
----@field codecs? table<string, perigee.codec> by the type's name in the catalogue (`int4`), on SQLite as declared, in lower case
+---@field codecs? table<string, perigee.codec> by the type's name in the catalogue (`int4`), on SQLite as declared, on MySQL `bigint unsigned`, in lower case
 ---@field on_connect? async fun(conn: perigee.conn) sets up a new connection, and one that was reset, before it is used
 ---@field on_query? fun(event: perigee.query_event) after each call, also a failed one; it cannot wait
 ---@field on_notice? fun(notice: perigee.error) for messages of the server; it cannot wait
@@ -109,7 +109,7 @@ function perigee.url(text) end
 --- A database URL. It cannot be changed; `==` compares the parts, and `tostring` has `***` for
 --- the password.
 ---@class perigee.url
----@field scheme string `postgres` (also for `postgresql`) or `sqlite`, without `+suffix`
+---@field scheme string `postgres` (also for `postgresql`), `sqlite` or `mysql` (also for `mariadb`), without `+suffix`
 ---@field user? string decoded
 ---@field password? string decoded
 ---@field host? string decoded

@@ -39,7 +39,7 @@
 ---@field detail? string when there is more to say
 ---@field hint? string what may help
 ---@field sqlstate? string PostgreSQL: five characters
----@field code? integer SQLite: the extended result code
+---@field code? integer SQLite: the extended result code; MySQL: the error's number
 ---@field constraint? string the constraint's name; of a unique key of SQLite its columns: "users.email"
 ---@field schema? string
 ---@field table? string

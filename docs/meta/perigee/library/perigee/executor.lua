@@ -17,7 +17,7 @@
 --- What a statement did.
 ---@class perigee.result
 ---@field affected? integer rows changed, or given by a statement that reads; nil where there is no such number
----@field last_id? any SQLite: the row id that an INSERT made; PostgreSQL: the first column that it returned
+---@field last_id? any SQLite: the row id that an INSERT made; MySQL: the key that it made; PostgreSQL: the first column that it returned
 ---@field rows? perigee.rows<perigee.row> as `query` gives them, when the statement gives rows
 
 --- Rows in constant memory. A call is `next`.
@@ -139,7 +139,7 @@ function X:execute(sql, ...) end
 function X:execute_many(sql, list, options) end
 
 --- Runs several statements, without parameters. On PostgreSQL a script without transaction
---- statements is one transaction, on SQLite it stops at the first statement that fails.
+--- statements is one transaction, on SQLite and MySQL it stops at the first statement that fails.
 ---@async
 ---@param sql string statements with `;` between them
 ---@param options? perigee.call_options `timeout` is for the whole script
@@ -161,7 +161,7 @@ function X:each(sql, ...) end
 --- strings. A column that a record lacks is NULL.
 ---
 --- Raises `usage` for a value that a column does not take and what the database says, with
---- `record`; `unsupported` for statements on SQLite.
+--- `record`; `unsupported` for statements on SQLite and MySQL.
 ---@async
 ---@param target string|table|perigee.table<any, any> a table, or a COPY statement
 ---@param source table|async fun(): any
@@ -172,7 +172,7 @@ function X:copy_in(target, source, options) end
 --- Iterates over the rows of a table or query by COPY, in constant memory, or with `raw` over its
 --- bytes.
 ---
---- Raises `unsupported` for bytes on SQLite.
+--- Raises `unsupported` for bytes on SQLite and MySQL.
 ---@async
 ---@param target string|table|perigee.table<any, any> a table, a query, or `COPY … TO STDOUT`
 ---@param options? perigee.copy_out_options
@@ -203,7 +203,7 @@ function X:ping() end
 
 --- Tells all that listen on a channel, when the transaction is committed.
 ---
---- Raises `unsupported` on SQLite.
+--- Raises `unsupported` on SQLite and MySQL.
 ---@async
 ---@param channel string exact, 1 to 63 bytes
 ---@param payload? string less than 8,000 bytes (empty)
@@ -229,8 +229,8 @@ function X:driver() end
 
 --- What a driver is, and can do.
 ---@class perigee.driver
----@field name "postgres"|"sqlite"
----@field dialect "postgres"|"sqlite"
+---@field name "postgres"|"sqlite"|"mysql"
+---@field dialect "postgres"|"sqlite"|"mysql"
 ---@field version string of the client library
 ---@field features perigee.features
 
@@ -246,7 +246,9 @@ function X:driver() end
 ---@field last_id boolean INSERT tells the row id
 ---@field notify boolean it has LISTEN and NOTIFY
 ---@field pipeline boolean statements are sent without waiting for answers
+---@field returning boolean INSERT and DELETE have RETURNING
 ---@field row_locks boolean rows can be locked
+---@field steps boolean some verbs on tables are several statements in a transaction
 
 --- Statements that do not wait for each other. For the task that opened it, until its function
 --- returns. The arguments are those of the executor's verbs. A call waits only while many are on
@@ -394,7 +396,7 @@ function Db:evict() end
 --- Hears what is sent on channels by `notify`, from when this returns on: `for n in db:listen "jobs" do … end`,
 --- or a task of its own calls `callback(n)`, one after the other.
 ---
---- Raises `unsupported` on SQLite, and what getting a connection raises.
+--- Raises `unsupported` on SQLite and MySQL, and what getting a connection raises.
 ---@async
 ---@param channels string|string[] exact names, 1 to 63 bytes each
 ---@param callback? async fun(n: perigee.notification)
@@ -489,4 +491,4 @@ function Tx:info() end
 ---@field broken? boolean is the connection lost
 ---@field lane? "write"|"read" SQLite's readers are "read"
 ---@field tx? "idle"|"open"|"failed"|"unknown" the session
----@field backend? integer the server's process id, 0 on SQLite
+---@field backend? integer the server's process or connection id, 0 on SQLite

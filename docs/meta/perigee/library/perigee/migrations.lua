@@ -35,7 +35,7 @@ function migrations.open(db, options) end
 
 --- What `on_event` is told; which fields there are goes by `type`.
 ---@class perigee.migration_event
----@field type "lock"|"migration"|"start"|"step"|"progress"|"retry"|"blocked"|"done"|"edited"|"tested"
+---@field type "lock"|"migration"|"start"|"step"|"progress"|"retry"|"blocked"|"blocking"|"done"|"edited"|"tested"
 ---@field [string] any
 
 --- Errors of a run have kind `migration` and further fields.

@@ -40,7 +40,7 @@ function schema.is_definition(v) end
 ---@class perigee.schema_options
 ---@field name? string the script's name in messages (the path; "definitions")
 ---@field root? string where `require` in the script finds files, and nowhere else (the folder of the file; none)
----@field dialect? "postgres"|"sqlite" the script is for this database only, and what others lack may be used
+---@field dialect? "postgres"|"sqlite"|"mysql" the script is for this database only, and what others lack may be used
 
 --- Definitions of tables.
 ---@class perigee.schema
@@ -106,8 +106,8 @@ function X:drop(t, options) end
 --- Changes a table to what its definition says, or by a list of changes, in one transaction; its
 --- rows are kept.
 ---
---- Raises `usage` when a column would be dropped that `drop` does not name; on SQLite inside a
---- transaction.
+--- Raises `usage` when a column would be dropped that `drop` does not name; on SQLite and MySQL
+--- inside a transaction.
 ---@async
 ---@param t perigee.definition
 ---@param options? perigee.transform_options
@@ -150,7 +150,7 @@ function Table:drop(options) end
 
 --- Changes the table by a list of changes; its rows are kept.
 ---
---- Raises `usage` on SQLite inside a transaction.
+--- Raises `usage` on SQLite and MySQL inside a transaction.
 ---@async
 ---@param changes perigee.table_changes
 ---@return string[] done what was done, in words
@@ -164,7 +164,7 @@ function Table:transform(changes) end
 --- Options of `drop`.
 ---@class perigee.drop_table_options
 ---@field if_exists? boolean false is returned when there is none
----@field cascade? boolean what depends on it goes too (not on SQLite)
+---@field cascade? boolean what depends on it goes too (only on PostgreSQL)
 
 --- Options of `transform` with a definition.
 ---@class perigee.transform_options
