@@ -79,7 +79,7 @@ function Cursor:close()
   end
 end
 
--- Its block has ended.
+-- Its block has ended. (Those of core have core.cut_stream.)
 function Cursor:cut()
   self.is_cut = not self.closed
   self:close()

@@ -110,7 +110,9 @@ end
 
 local function close_streams(e)
   if not e.streams then return end
-  for s in pairs(e.streams) do (s.cut or s.close)(s) end
+  for s in pairs(e.streams) do
+    if getmetatable(s) == core.stream_mt then core.cut_stream(s) else s:cut() end
+  end
   e.streams = nil
 end
 

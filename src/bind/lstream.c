@@ -48,7 +48,7 @@ static int stream_close(lua_State *L) {
   return 0;
 }
 
-/* stream:cut(): its block has ended. */
+/* core.cut_stream(stream): its block has ended. */
 static int stream_cut(lua_State *L) {
   prg_lasting_cut(&check_stream(L, 1)->is);
   return 0;
@@ -228,10 +228,8 @@ static int core_copy_stream(lua_State *L) {
   return keep(L, s, &scratch);
 }
 
-static const luaL_Reg methods[] = {{"next", stream_next},
-                                   {"close", stream_close},
-                                   {"cut", stream_cut},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"next", stream_next}, {"close", stream_close}, {NULL, NULL}};
 
 int prg_stream_open(lua_State *L) {
   luaL_newmetatable(L, STREAM_MT);
@@ -251,5 +249,7 @@ int prg_stream_open(lua_State *L) {
   lua_setfield(L, -2, "stream");
   lua_pushcfunction(L, core_copy_stream);
   lua_setfield(L, -2, "copy_stream");
+  lua_pushcfunction(L, stream_cut);
+  lua_setfield(L, -2, "cut_stream");
   return 0;
 }
