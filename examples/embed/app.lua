@@ -24,11 +24,11 @@ local routes = {
     return 201, name
   end },
 
-  -- GET /slow: a second's work of the database, which holds up nobody else
-  { "^GET /slow$", function()
-    return 200, "counted to " .. db:value [[
-      with recursive n(i) as (select 1 union all select i + 1 from n where i < 4000000)
-      select count(*) from n]]
+  -- GET /count/4000000: a second's work of the database, which holds up nobody else
+  { "^GET /count/(%d+)$", function(limit)
+    return 200, "counted to " .. db:value([[
+      with recursive n(i) as (select 1 union all select i + 1 from n where i < ?)
+      select count(*) from n]], tonumber(limit))
   end },
 
   -- GET /loop: a mistake

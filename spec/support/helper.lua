@@ -426,6 +426,19 @@ function helper.translate_scripts(on)
   end
 end
 
+-- Options of a handle, whose own limits are as long as our patience, unless the spec says
+-- how long.
+local function patient(options)
+  if helper.slow == 1 or (options ~= nil and type(options) ~= "table") then return options end
+  local all = {
+    acquire_timeout = helper.patience(10),
+    connect_timeout = helper.patience(10),
+    query_timeout = helper.patience(30),
+  }
+  for name, value in pairs(options or {}) do all[name] = value end
+  return all
+end
+
 -- One describe block for each database under test. `define(name, open)`
 -- defines specs; `open(options)` in a spec gives a handle on its database,
 -- the same one however often it is called (but for memory).
@@ -443,7 +456,7 @@ function helper.for_each_db(define, only)
           url = function() return database.url(spec) end,
         }, {
           __call = function(self, options)
-            return helper.open(self.url(), options)
+            return helper.open(self.url(), patient(options))
           end,
         })
         busted.before_each(function()
