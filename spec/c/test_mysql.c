@@ -384,12 +384,11 @@ static void test_memory(void) {
 
 /* ---- all -------------------------------------------------------------------- */
 
-int main(int argc, char **argv) {
-  const char *only = argc > 1 ? argv[1] : NULL;
+/* By the driver's own protocol, or by the library's. */
+static bool run_all(const char *only, const char *protocol) {
   struct bed b, admin;
-  int rc = server_test_start("mysql", "PERIGEE_TEST_MYSQL");
-  if (rc != 0) return rc;
-  if (!bed_open(&b) || !bed_open(&admin)) return 1;
+  setenv("PERIGEE_MYSQL_PROTOCOL", protocol, 1);
+  if (!bed_open(&b) || !bed_open(&admin)) return false;
   WITH(test_cells, &b);
   WITH(test_counts, &b);
   WITH(test_stream, &b);
@@ -406,5 +405,13 @@ int main(int argc, char **argv) {
   bed_close(&admin);
   ONE(test_close_busy);
   ONE(test_memory);
+  return true;
+}
+
+int main(int argc, char **argv) {
+  const char *only = argc > 1 ? argv[1] : NULL;
+  int rc = server_test_start("mysql", "PERIGEE_TEST_MYSQL");
+  if (rc != 0) return rc;
+  if (!run_all(only, "wire") || !run_all(only, "libmariadb")) return 1;
   return check_result();
 }

@@ -110,6 +110,22 @@ helper.for_each_db(function(_, open)
       check.usable(db)
     end)
 
+    it("follows a table that has changed, whoever is told of it", function()
+      local db, other = open { max_size = 1 }, open { max_size = 1 }
+      local sql = "insert into t (id) values (?) returning *"
+      db:script "create table t (id int primary key, v text)"
+      assert.equal("id v", table.concat(db:query(sql, 1).columns, " "))
+      other:execute "alter table t add column w int default 5"
+      -- The first set goes alone, as its type is another one.
+      assert.equal(20, db:execute_many(sql, sets(20, function(i)
+        return { i == 1 and "2" or i + 1 }
+      end)).affected)
+      assert.same({ id = 30, w = 5 }, db:first(sql, 30))
+      other:execute "alter table t change w x bigint"
+      assert.equal(20, db:execute_many(sql, sets(20, function(i) return { i + 40 } end)).affected)
+      assert.same({ id = 70 }, db:first(sql, 70))
+    end)
+
     it("is not done again on a table without transactions", function()
       local db = open { max_size = 1 }
       db:script "create table t (k int primary key) engine = myisam"

@@ -17,8 +17,10 @@ helper.for_each_db(function(_, open)
   describe("the way", function()
     it("is a socket, TCP, or a name, and the scheme mariadb is the same", function()
       for _, url in ipairs { open.url(), tcp, (tcp:gsub("127.0.0.1", "localhost")),
-        (tcp:gsub("^mysql", "mariadb")) } do
-        assert.equal(1, helper.open(url, { max_size = 1 }):value "select 1")
+        (tcp:gsub("^mysql", "mariadb")), with(tcp, "protocol=libmariadb"),
+        with(tcp, "protocol=wire") } do
+        local db = helper.open(url, { max_size = 1 })
+        for i = 1, 2 do assert.equal(i, db:value("select cast(? as int)", i)) end
       end
     end)
 
@@ -44,7 +46,7 @@ helper.for_each_db(function(_, open)
 
     it("takes no parameters but its own", function()
       for _, params in ipairs { "nope=1", "charset=latin1", "sslmode=perhaps",
-        "zero_dates=maybe" } do
+        "zero_dates=maybe", "protocol=tcp" } do
         local ok, err = pcall(perigee.open, with(tcp, params))
         assert.is_false(ok)
         assert.equal("usage", err.kind)

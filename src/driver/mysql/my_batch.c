@@ -171,7 +171,7 @@ static void after_fetch(struct my_conn *c) {
     my_skip_results(c, after_skip);
   } else if (c->rc == 0 || c->rc == MYSQL_DATA_TRUNCATED) {
     take_row(c);
-    my_do(c, my_op_fetch, after_fetch);
+    my_fetch(c, after_fetch);
   } else {
     fail_set(c, c->st);
   }
@@ -211,8 +211,9 @@ static void after_execute(struct my_conn *c) {
     set_over(c);
     return;
   }
-  if (r->req->collect) r->error = collect(c);
-  my_do(c, my_op_fetch, after_fetch);
+  /* What is told now is not told again. */
+  r->error = r->req->collect ? collect(c) : my_describe(c);
+  my_fetch(c, after_fetch);
 }
 
 static void run_set(struct my_conn *c) {
@@ -231,15 +232,12 @@ static void run_set(struct my_conn *c) {
       finish(c);
     return;
   }
-  r->sets = r->bulk ? my_bulk_take(c) : 1;
+  /* The library knows nothing of columns that it was not told of. */
+  r->sets = r->bulk && !r->e->changed ? my_bulk_take(c) : 1;
   if (r->sets < 2) r->sets = 1;
-  r->error = r->sets > 1 ? my_bulk_bind(c, r->sets) : my_bind_set(c, r->set);
-  if (r->error != NULL) {
-    fail_batch(c);
-    return;
-  }
-  c->st = r->e->st;
-  my_do(c, my_op_execute, after_execute);
+  r->error = r->sets > 1 ? my_bulk_execute(c, r->sets, after_execute)
+                         : my_execute(c, r->set, after_execute);
+  if (r->error != NULL) fail_batch(c);
 }
 
 static void after_begin(struct my_conn *c) {

@@ -67,10 +67,9 @@ static void join(struct my_bulk_column *k, const struct prg_value *v) {
   k->large = k->large || is_large(v);
 }
 
-/* What my_bind_value refuses goes alone, and so ends there. */
+/* What my_check_value refuses goes alone, and so ends there. */
 static bool is_sendable(const struct prg_value *v, size_t *bytes) {
-  MYSQL_BIND b;
-  struct prg_error *e = my_bind_value(0, v, &b, bytes);
+  struct prg_error *e = my_check_value(0, v, bytes);
   prg_error_unref(e);
   return e == NULL;
 }
@@ -140,21 +139,10 @@ static my_bool fill_set(void *data, MYSQL_BIND *binds, unsigned row) {
   return 0;
 }
 
+/* A column without any value is one of texts. */
 static enum enum_field_types wire_type(enum prg_type type) {
-  switch (type) {
-    case PRG_BOOL:
-      return MYSQL_TYPE_TINY;
-    case PRG_INT:
-      return MYSQL_TYPE_LONGLONG;
-    case PRG_DOUBLE:
-      return MYSQL_TYPE_DOUBLE;
-    case PRG_BYTES:
-      return MYSQL_TYPE_BLOB;
-    case PRG_DECIMAL:
-      return MYSQL_TYPE_NEWDECIMAL;
-    default:
-      return MYSQL_TYPE_STRING;
-  }
+  return (enum enum_field_types)prg_packet_type(type == PRG_NULL ? PRG_TEXT
+                                                                 : type);
 }
 
 static void set_mode(MYSQL_STMT *st, unsigned sets, ps_param_callback callback,
@@ -166,7 +154,8 @@ static void set_mode(MYSQL_STMT *st, unsigned sets, ps_param_callback callback,
   mysql_stmt_attr_set(st, STMT_ATTR_CB_PARAM, p);
 }
 
-struct prg_error *my_bulk_bind(struct my_conn *c, size_t sets) {
+struct prg_error *my_bulk_execute(struct my_conn *c, size_t sets,
+                                  my_then *then) {
   MYSQL_STMT *st = c->run.e->st;
   size_t n = (size_t)c->run.req->stmt->nparams;
   if (!my_have_binds(c, n)) return prg_error_oom();
@@ -176,9 +165,17 @@ struct prg_error *my_bulk_bind(struct my_conn *c, size_t sets) {
   if (mysql_stmt_bind_param(st, c->binds) != 0)
     return my_error_new(c->my, st, c->run.req->stmt);
   set_mode(st, (unsigned)sets, fill_set, c);
+  c->run.known = st->field_count;
+  c->run.e->types.known = false;
+  c->run.wire = false;
+  c->st = st;
+  my_do(c, my_op_execute, then);
   return NULL;
 }
 
+/* After an error the library still has the columns of before, but not their number. */
 void my_bulk_over(struct my_conn *c) {
-  set_mode(c->run.e->st, 0, NULL, NULL);
+  MYSQL_STMT *st = c->run.e->st;
+  set_mode(st, 0, NULL, NULL);
+  if (c->rc != 0) st->field_count = c->run.known;
 }

@@ -68,6 +68,7 @@ static const struct {
     {"sslcert", {NULL}},
     {"sslkey", {NULL}},
     {"charset", {"utf8mb4", NULL}},
+    {"protocol", {"wire", "libmariadb", NULL}},
     {"zero_dates", {"error", "text", NULL}},
 };
 
@@ -95,13 +96,13 @@ struct prg_error *my_check(struct prg_config *cfg) {
     size_t k = 0;
     while (k < n && strcmp(params[k].name, p->name) != 0) k++;
     struct prg_error *e =
-        k < n
-            ? check_value(k, p)
-            : prg_error_new(PRG_K_USAGE,
-                            "unknown parameter \"%s\" in the URL: allowed are "
-                            "options of open, charset, socket, sslcert, "
-                            "sslkey, sslmode, sslrootcert, zero_dates",
-                            p->name);
+        k < n ? check_value(k, p)
+              : prg_error_new(
+                    PRG_K_USAGE,
+                    "unknown parameter \"%s\" in the URL: allowed are "
+                    "options of open, charset, protocol, socket, sslcert, "
+                    "sslkey, sslmode, sslrootcert, zero_dates",
+                    p->name);
     if (e != NULL) return e;
   }
   return NULL;
@@ -321,6 +322,7 @@ static void hand_over(struct my_connect *j, struct my_conn *c) {
   c->tls = mysql_get_ssl_cipher(c->my) != NULL;
   /* By TLS the library relies on it, and has left it otherwise. */
   (void)fcntl((int)mysql_get_socket(c->my), F_SETFL, O_NONBLOCK);
+  my_wire_init(c);
   c->base.backend = (int64_t)mysql_thread_id(c->my);
   c->base.tx = PRG_TX_IDLE;
 }

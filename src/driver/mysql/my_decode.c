@@ -180,20 +180,6 @@ static struct prg_error *set_string(struct prg_value *out, enum my_class cl,
 
 /* ---- the binary protocol -------------------------------------------------- */
 
-unsigned char my_int_size(enum enum_field_types type) {
-  switch (type) {
-    case MYSQL_TYPE_TINY:
-      return 1;
-    case MYSQL_TYPE_SHORT:
-    case MYSQL_TYPE_YEAR:
-      return 2;
-    case MYSQL_TYPE_LONGLONG:
-      return 8;
-    default:
-      return 4;
-  }
-}
-
 /* Integers have the lowest byte first; written so that it is one load. */
 static uint32_t load2(const unsigned char *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8;
@@ -275,7 +261,7 @@ static void read_time(enum my_class cl, const unsigned char *p, MYSQL_TIME *t) {
   t->hour = p[0];
   t->minute = p[1];
   t->second = p[2];
-  if (n > 8) t->second_part = load4(p + 3);
+  if (n >= (cl == MY_C_TIME ? 12 : 11)) t->second_part = load4(p + 3);
 }
 
 struct prg_error *my_read_cell(const struct my_column *k,

@@ -100,6 +100,7 @@ static void fini(struct prg_conn *base, bool forked) {
     c->my = NULL;
     if (c->tls) my_tls_forget(); /* also for others who use it */
   }
+  my_wire_fini(c);
   my_run_drop(&c->run);
   drop_list(&base->sent);
   drop_list(&base->paused);
@@ -108,6 +109,9 @@ static void fini(struct prg_conn *base, bool forked) {
   c->lost = NULL;
   prg_free(c->more.sql);
   c->more.sql = NULL;
+  prg_free(c->cells);
+  c->cells = NULL;
+  c->ncells = 0;
   prg_free(c->binds);
   c->binds = NULL;
   c->nbinds = 0;

@@ -23,6 +23,7 @@
 #include "base/worker.h"
 #include "driver/driver.h"
 #include "driver/result.h"
+#include "wire/packet.h"
 
 /* After this much work in one step the hub gets a turn. */
 #define MY_SLICE (2 * PRG_MS)
@@ -62,15 +63,13 @@ struct my_column {
   enum enum_field_types type;
   unsigned flags, charset;
   unsigned long length;
-  unsigned char size; /* bytes of an integer in a binary row */
+  unsigned char size; /* bytes of a number in a binary row */
 };
 
 /* The class of a field and its type's name. `prepared`: what the statement's
 ** prepare said of it, or NULL. */
 enum my_class my_class_of(const MYSQL_FIELD *f, const MYSQL_FIELD *prepared,
                           const char **type);
-/* The bytes of an integer of this type in a binary row. */
-unsigned char my_int_size(enum enum_field_types type);
 /* A value of a binary row; `p` is where it begins. NULL, or an error. `zero` is what
 ** struct my_conn's zero_dates says. */
 struct prg_error *my_read_cell(const struct my_column *k,
@@ -95,10 +94,12 @@ bool my_time_read(enum my_class cl, const char *s, size_t n, MYSQL_TIME *t);
 
 /* ---- my_encode.c: parameters --------------------------------------------- */
 
-/* Binds `v`, which must live until the statement has been sent. *bytes grows by
-** its length. NULL, or a usage error about parameter `i` (from 1 on). */
-struct prg_error *my_bind_value(int i, const struct prg_value *v, MYSQL_BIND *b,
-                                size_t *bytes);
+/* NULL, or a usage error: parameter `i` (from 1 on) is not of a kind that can be sent.
+** *bytes grows by what it takes at most. */
+struct prg_error *my_check_value(int i, const struct prg_value *v,
+                                 size_t *bytes);
+/* Binds one that can, which must live until the statement has been sent. */
+void my_bind_value(const struct prg_value *v, MYSQL_BIND *b);
 
 /* ---- my_result.c --------------------------------------------------------- */
 
@@ -115,6 +116,7 @@ struct my_plan {
   struct prg_desc *desc; /* owned reference; NULL: no columns */
   unsigned ncols;
   struct my_column *cols; /* owned */
+  unsigned char *sizes;   /* of the columns, behind them */
 };
 
 /* NULL without memory. `desc` may be NULL. */
@@ -125,6 +127,7 @@ void my_result_keep(struct my_result *r);
 /* The columns of a result, as far as the server has told them. */
 struct my_fields {
   const MYSQL_FIELD *now, *prepared; /* `prepared` may be NULL */
+  const bool *json; /* which of them are JSON; NULL: the library knows */
   unsigned n;
   const struct prg_stmt *stmt; /* its own types count, too */
 };
@@ -149,7 +152,9 @@ struct my_entry {
   struct prg_stmt *key;   /* owned reference */
   MYSQL_STMT *st;         /* owned */
   struct my_plan plan;
+  struct prg_packet_types types;
   bool cached;
+  bool changed;  /* its columns are others than the library has been told */
   unsigned turn; /* my_cache.turn when it was made */
 };
 
@@ -250,6 +255,7 @@ struct my_run {
   bool delivered; /* the owner of a QUERY has its answer */
   bool own_tx;    /* BATCH: it has its own transaction */
   bool bulk;      /* BATCH: many sets at a time */
+  bool wire; /* the statement was executed by my_wire.c, which reads its rows */
   bool saved;     /* BATCH: a savepoint tells where it began */
   bool retried;   /* prepared anew, once */
   bool asked;     /* which key its error is about */
@@ -258,6 +264,7 @@ struct my_run {
   int64_t from;   /* when the first of them came */
   size_t set;     /* BATCH: the first of those that run */
   size_t sets;    /* BATCH: so many run together */
+  unsigned known; /* BATCH: the columns of which the library knew before them */
   int64_t affected;
   bool has_last_id;
   int64_t last_id;
@@ -269,6 +276,25 @@ struct my_more {
   char *sql;      /* owned */
   bool elsewhere; /* the error is not of the statement's own table */
   unsigned count; /* warnings that there are */
+};
+
+/* Prepared statements by the protocol itself (my_wire.c). */
+struct my_wire {
+  bool on;     /* on this connection */
+  bool caches; /* the server describes columns only when they are others */
+  int fd;
+  struct prg_inbox in;
+  bool dry; /* nothing more can be received now */
+  struct prg_buf out;
+  size_t sent; /* of `out` */
+  enum { MY_W_ANSWER, MY_W_COLUMNS, MY_W_ROWS, MY_W_OVER } state;
+  bool skipping;       /* results that nobody wants */
+  unsigned ncols;      /* 0: the answer has no rows */
+  unsigned column;     /* so many were told */
+  MYSQL_FIELD *fields; /* what was told, in `arena`; NULL: nothing new */
+  bool *json;          /* which of them are JSON */
+  struct prg_arena arena;
+  struct prg_packet row; /* the one that was fetched */
 };
 
 struct my_conn {
@@ -291,6 +317,7 @@ struct my_conn {
   size_t len;
   MYSQL_STMT *st;
 
+  struct my_wire wire;
   struct my_run run;
   struct my_more more;
   struct my_cache cache;
@@ -301,6 +328,8 @@ struct my_conn {
   bool custom;     /* on_connect changed the session: no reset knows how */
   bool rolls_back; /* a wait for a lock that is given up ends the transaction */
   size_t limit;    /* longest packet that the server takes; 0: unknown */
+  const unsigned char **cells; /* of a row; room for ncells */
+  size_t ncells;
   MYSQL_BIND *binds; /* of parameters; room for nbinds */
   size_t nbinds;
   struct my_bulk_column *bulk; /* of a packet's sets; room for nbulk */
@@ -333,6 +362,27 @@ my_op my_op_query, my_op_prepare, my_op_execute, my_op_fetch, my_op_close;
 my_op my_op_row, my_op_next, my_op_free_rows, my_op_ping, my_op_reset;
 my_op my_op_stmt_next, my_op_stmt_free, my_op_use;
 
+/* ---- my_wire.c ----------------------------------------------------------- */
+
+/* The library has connected. */
+void my_wire_init(struct my_conn *c);
+void my_wire_fini(struct my_conn *c);
+/* A request is through. Nothing may be left of its answer, and memory that was needed for
+** much goes. */
+void my_wire_end(struct my_conn *c);
+/* Writes the packet that executes run.e with these parameters, which can be sent. False: no
+** memory. */
+bool my_wire_pack(struct my_conn *c, const struct prg_value *params);
+/* As my_op_execute, my_op_fetch. The third reads on in further results, which nobody wants:
+** a row or a description at a time, until my_wire_is_over. */
+my_op my_wire_execute, my_wire_fetch, my_wire_skip;
+bool my_wire_is_over(const struct my_conn *c);
+/* The columns, when they are not those of the plan. */
+bool my_wire_fields(const struct my_conn *c, struct my_fields *f);
+/* The cells of the row that was fetched, by the plan. False: it does not fit, and the
+** connection ends. */
+bool my_wire_cells(struct my_conn *c, const unsigned char **cells);
+
 /* ---- my_query.c, my_text.c, my_batch.c ----------------------------------- */
 
 /* Each begins with c->run.req. */
@@ -344,8 +394,11 @@ void my_simple_begin(struct my_conn *c); /* PING, RESET */
 void my_prepare(struct my_conn *c, my_then *then);
 /* Room for this many parameters. */
 bool my_have_binds(struct my_conn *c, size_t n);
-/* Binds a set of parameters. NULL, or an error. */
-struct prg_error *my_bind_set(struct my_conn *c, size_t set);
+/* Runs run.e with a set of the request's parameters, then does `then`. NULL, or an error:
+** nothing is sent. */
+struct prg_error *my_execute(struct my_conn *c, size_t set, my_then *then);
+/* Gets the next row of what my_execute has run, or of a bulk, then does `then`. */
+void my_fetch(struct my_conn *c, my_then *then);
 /* The statement has run: describes its columns. NULL, or an error. */
 struct prg_error *my_describe(struct my_conn *c);
 /* The row that was fetched, into run.res. False: run.error is set. */
@@ -374,8 +427,8 @@ bool my_ask_key(struct my_conn *c, my_then *then);
 /* Tells the warnings of the statement that has run, when somebody listens, then does
 ** `then`. False: there are none to tell. */
 bool my_ask_warnings(struct my_conn *c, my_then *then);
-/* The end of rows has been read by mysql_stmt_fetch, which leaves the number of warnings
-** in the packet. */
+/* The end of rows has been read. mysql_stmt_fetch leaves the number of warnings in the
+** packet. */
 void my_note_end(struct my_conn *c);
 
 /* ---- my_bulk.c ----------------------------------------------------------- */
@@ -384,8 +437,9 @@ void my_note_end(struct my_conn *c);
 bool my_bulk_can(const struct my_conn *c);
 /* How many sets from run.set on go into one packet. 0, 1: it is not worth one. */
 size_t my_bulk_take(struct my_conn *c);
-/* Has the next execution send these. NULL, or an error. */
-struct prg_error *my_bulk_bind(struct my_conn *c, size_t sets);
+/* Runs run.e with these, then does `then`. NULL, or an error. */
+struct prg_error *my_bulk_execute(struct my_conn *c, size_t sets,
+                                  my_then *then);
 /* They were sent. */
 void my_bulk_over(struct my_conn *c);
 

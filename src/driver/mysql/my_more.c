@@ -290,6 +290,7 @@ static void after_ask_warnings(struct my_conn *c) {
 
 void my_note_end(struct my_conn *c) {
   const unsigned char *p = c->my->net.read_pos;
+  if (c->run.wire) return; /* the number is known */
   c->my->warning_count = p[0] == 0xfe ? p[1] | (unsigned)p[2] << 8 : 0;
 }
 

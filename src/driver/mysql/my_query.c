@@ -8,6 +8,9 @@
 enum { TOO_MANY_STATEMENTS = 1461, NOT_PREPARABLE = 1295 };
 enum { UNKNOWN_STATEMENT = 1243, PREPARE_AGAIN = 1615 };
 
+/* Of any server. */
+#define MAX_PACKET ((size_t)1 << 30)
+
 /* So many rows, or so long, are read in vain before the server is told. */
 enum { REST_ROWS = 1000 };
 #define REST_TIME PRG_SECOND
@@ -24,28 +27,45 @@ bool my_have_binds(struct my_conn *c, size_t n) {
 }
 
 /* A packet that is too long would cost the connection. */
-static struct prg_error *too_long(const struct my_conn *c, size_t bytes) {
+static struct prg_error *check_set(const struct my_conn *c,
+                                   const struct prg_value *v, size_t n) {
+  size_t bytes = 64, limit = c->limit > 0 ? c->limit : MAX_PACKET;
+  for (size_t i = 0; i < n; i++) {
+    struct prg_error *e = my_check_value((int)i + 1, &v[i], &bytes);
+    if (e != NULL) return e;
+  }
+  if (bytes <= limit) return NULL;
   return prg_error_new(PRG_K_RESOURCE,
                        "the parameters take %zu bytes, and the server takes "
                        "packets of up to %zu (max_allowed_packet)",
-                       bytes, c->limit);
+                       bytes, limit);
 }
 
-struct prg_error *my_bind_set(struct my_conn *c, size_t set) {
-  struct prg_req *req = c->run.req;
-  size_t n = (size_t)req->stmt->nparams, bytes = 64;
-  const struct prg_value *v = req->params + set * n;
+/* For the library. */
+static struct prg_error *bind_set(struct my_conn *c, const struct prg_value *v,
+                                  size_t n) {
+  MYSQL_STMT *st = c->run.e->st;
   if (n == 0) return NULL;
   if (!my_have_binds(c, n)) return prg_error_oom();
-  for (size_t i = 0; i < n; i++) {
-    struct prg_error *e =
-        my_bind_value((int)i + 1, &v[i], &c->binds[i], &bytes);
-    if (e != NULL) return e;
-  }
-  if (c->limit > 0 && bytes > c->limit) return too_long(c, bytes);
-  if (mysql_stmt_bind_param(c->run.e->st, c->binds) != 0)
-    return my_error_new(c->my, c->run.e->st, req->stmt);
-  return NULL;
+  for (size_t i = 0; i < n; i++) my_bind_value(&v[i], &c->binds[i]);
+  if (mysql_stmt_bind_param(st, c->binds) == 0) return NULL;
+  return my_error_new(c->my, st, c->run.req->stmt);
+}
+
+struct prg_error *my_execute(struct my_conn *c, size_t set, my_then *then) {
+  struct my_run *r = &c->run;
+  size_t n = (size_t)r->req->stmt->nparams;
+  const struct prg_value *v = n == 0 ? NULL : r->req->params + set * n;
+  struct prg_error *e = check_set(c, v, n);
+  if (e != NULL) return e;
+  c->st = r->e->st;
+  r->wire = c->wire.on && !r->cursor;
+  if (!r->wire)
+    e = bind_set(c, v, n);
+  else if (!my_wire_pack(c, v))
+    e = prg_error_oom();
+  if (e == NULL) my_do(c, r->wire ? my_wire_execute : my_op_execute, then);
+  return e;
 }
 
 /* ---- preparing ------------------------------------------------------------ */
@@ -181,33 +201,47 @@ void my_deliver(struct my_conn *c, bool truncated) {
   prg_req_deliver(req, &res->base);
 }
 
+static bool have_cells(struct my_conn *c, size_t n) {
+  if (n <= c->ncells) return true;
+  const unsigned char **cells = prg_realloc(c->cells, n * sizeof *cells);
+  if (cells == NULL) return false;
+  c->cells = cells;
+  c->ncells = n;
+  return true;
+}
+
+/* Where the cells of the row are. Nothing is bound: the library tells where values are in
+** the packet. */
+static struct prg_error *find_cells(struct my_conn *c, unsigned n) {
+  if (!have_cells(c, n)) return prg_error_oom();
+  if (c->run.wire)
+    return my_wire_cells(c, c->cells) ? NULL : prg_error_ref(c->base.error);
+  for (unsigned i = 0; i < n; i++) c->cells[i] = c->st->bind[i].u.row_ptr;
+  return NULL;
+}
+
 bool my_add_row(struct my_conn *c) {
   struct my_plan *p = &c->run.e->plan;
   struct my_result *res = c->run.res;
   struct prg_value *row = my_result_row(res);
-  if (row == NULL) {
-    c->run.error = prg_error_oom();
-    return false;
-  }
-  /* Nothing is bound: the library tells where values are in the packet. */
-  for (unsigned i = 0; i < p->ncols; i++) {
-    struct prg_error *e = my_read_cell(&p->cols[i], c->st->bind[i].u.row_ptr,
-                                       p->desc->cols[i].name.p, c->zero_dates,
-                                       &res->arena, &row[i]);
-    if (e != NULL) {
-      c->run.error = e;
-      return false;
-    }
-  }
-  my_result_keep(res);
-  return true;
+  struct prg_error *e = row == NULL ? prg_error_oom() : find_cells(c, p->ncols);
+  for (unsigned i = 0; i < p->ncols && e == NULL; i++)
+    e = my_read_cell(&p->cols[i], c->cells[i], p->desc->cols[i].name.p,
+                     c->zero_dates, &res->arena, &row[i]);
+  c->run.error = e;
+  if (e == NULL) my_result_keep(res);
+  return e == NULL;
 }
 
 static my_then after_fetch;
 
-static void fetch(struct my_conn *c) {
+void my_fetch(struct my_conn *c, my_then *then) {
   c->st = c->run.e->st;
-  my_do(c, my_op_fetch, after_fetch);
+  my_do(c, c->run.wire ? my_wire_fetch : my_op_fetch, then);
+}
+
+static void fetch(struct my_conn *c) {
+  my_fetch(c, after_fetch);
 }
 
 static void after_next(struct my_conn *c);
@@ -237,10 +271,21 @@ static void after_next(struct my_conn *c) {
   c->run.skipped(c);
 }
 
+/* By the wire. */
+static void skip_on(struct my_conn *c) {
+  if (c->rc != 0 || my_wire_is_over(c))
+    c->run.skipped(c);
+  else
+    my_do(c, my_wire_skip, skip_on);
+}
+
 void my_skip_results(struct my_conn *c, my_then *then) {
   c->run.skipped = then;
   c->rc = 0;
-  skip(c);
+  if (c->run.wire)
+    skip_on(c);
+  else
+    skip(c);
 }
 
 static void after_skip(struct my_conn *c) {
@@ -333,11 +378,14 @@ static bool try_again(struct my_conn *c) {
 }
 
 struct prg_error *my_describe(struct my_conn *c) {
-  struct my_plan *p = &c->run.e->plan;
-  const struct prg_stmt *stmt = c->run.req->stmt;
-  struct my_fields f = {c->my->fields, mariadb_stmt_fetch_fields(c->st),
-                        c->my->field_count, stmt};
-  if (my_plan_update(p, &f) != PRG_OK) return prg_error_oom();
+  struct my_entry *e = c->run.e;
+  struct my_fields f = {c->my->fields, mariadb_stmt_fetch_fields(c->st), NULL,
+                        c->my->field_count, c->run.req->stmt};
+  if (c->run.wire) {
+    if (!my_wire_fields(c, &f)) return NULL;
+    e->changed = f.json != NULL && c->wire.caches;
+  }
+  if (my_plan_update(&e->plan, &f) != PRG_OK) return prg_error_oom();
   return NULL;
 }
 
@@ -366,14 +414,10 @@ static void use_cursor(struct my_conn *c) {
 }
 
 static void execute(struct my_conn *c) {
-  struct prg_error *e = my_bind_set(c, 0);
-  if (e != NULL) {
-    my_fail_with(c, e);
-    return;
-  }
+  struct prg_error *e;
   if (c->run.cursor) use_cursor(c);
-  c->st = c->run.e->st;
-  my_do(c, my_op_execute, after_execute);
+  e = my_execute(c, 0, after_execute);
+  if (e != NULL) my_fail_with(c, e);
 }
 
 /* By text goes what the server does not prepare or what is not worth it. */

@@ -130,7 +130,7 @@ void my_result_count(struct my_result *r, const char *sql, MYSQL *my) {
 
 void my_plan_fini(struct my_plan *p) {
   prg_desc_unref(p->desc);
-  prg_free(p->cols);
+  prg_free(p->cols); /* and what is behind them */
   memset(p, 0, sizeof *p);
 }
 
@@ -155,7 +155,16 @@ static enum my_class class_of(const struct my_fields *f, unsigned i,
                               const char **type) {
   const MYSQL_FIELD *prepared = f->prepared == NULL ? NULL : &f->prepared[i];
   enum my_class cl = my_class_of(&f->now[i], prepared, type);
+  if ((cl == MY_C_TEXT || cl == MY_C_BYTES) && f->json != NULL && f->json[i]) {
+    *type = "json";
+    return MY_C_JSON;
+  }
   return defined_class(f->stmt, f->now[i].name, cl);
+}
+
+/* Without what only the library adds. */
+static unsigned flags_of(const MYSQL_FIELD *f) {
+  return f->flags & ~(unsigned)NUM_FLAG;
 }
 
 /* JSON may be said of a column only the first time: the library loses it when it copies
@@ -165,13 +174,13 @@ static bool is_same_column(const struct my_column *k,
                            const struct my_fields *f, unsigned i) {
   const MYSQL_FIELD *now = &f->now[i];
   const char *type;
-  if (now->type != k->type || now->flags != k->flags ||
+  if (now->type != k->type || flags_of(now) != k->flags ||
       now->charsetnr != k->charset || now->length != k->length ||
       now->name_length != col->name.n ||
       memcmp(now->name, col->name.p, col->name.n) != 0)
     return false;
   bool was_json = k->cl == MY_C_JSON;
-  if ((now->extension != NULL) == was_json) return true;
+  if (f->json == NULL && (now->extension != NULL) == was_json) return true;
   return (class_of(f, i, &type) == MY_C_JSON) == was_json;
 }
 
@@ -187,10 +196,10 @@ static void describe_column(struct my_column *k, const struct my_fields *f,
   const MYSQL_FIELD *now = &f->now[i];
   k->cl = class_of(f, i, type);
   k->type = now->type;
-  k->flags = now->flags;
+  k->flags = flags_of(now);
   k->charset = now->charsetnr;
   k->length = now->length;
-  k->size = my_int_size(now->type);
+  k->size = prg_packet_size(now->type);
 }
 
 static int describe(struct my_plan *p, const struct my_fields *f) {
@@ -208,6 +217,7 @@ static int describe(struct my_plan *p, const struct my_fields *f) {
     col->name.n = n;
     names += n + 1;
     describe_column(&p->cols[i], f, i, &col->type);
+    p->sizes[i] = p->cols[i].size;
   }
   return PRG_OK;
 }
@@ -216,9 +226,11 @@ int my_plan_update(struct my_plan *p, const struct my_fields *f) {
   if (is_same(p, f)) return PRG_OK;
   my_plan_fini(p);
   if (f->n == 0) return PRG_OK;
-  p->cols = prg_calloc(f->n, sizeof *p->cols);
+  p->cols = prg_calloc(f->n, sizeof *p->cols + sizeof *p->sizes);
+  if (p->cols == NULL) return PRG_ERR;
+  p->sizes = (unsigned char *)(p->cols + f->n);
   p->ncols = f->n;
-  if (p->cols != NULL && describe(p, f) == PRG_OK) return PRG_OK;
+  if (describe(p, f) == PRG_OK) return PRG_OK;
   my_plan_fini(p);
   return PRG_ERR;
 }

@@ -195,6 +195,7 @@ void my_end(struct my_conn *c) {
     my_entry_free(r->e);
   }
   my_look(c);
+  my_wire_end(c);
   was = *r;
   memset(r, 0, sizeof *r);
   c->recancel = PRG_NEVER;
@@ -406,7 +407,7 @@ static void rest(struct my_conn *c, unsigned ready, struct prg_wait *w) {
 }
 
 static int advance(struct my_conn *c, unsigned ready, struct prg_wait *w) {
-  int64_t from = prg_now();
+  int64_t from = 0;
   unsigned turns = 0;
   while (!is_over(c)) {
     if (c->op != NULL) {
@@ -419,7 +420,9 @@ static int advance(struct my_conn *c, unsigned ready, struct prg_wait *w) {
       if (c->op == NULL) return c->base.error != NULL ? PRG_ERR : PRG_AGAIN;
     }
     ready = 0;
-    if (++turns % 32 == 0 && prg_now() - from > MY_SLICE) {
+    if (++turns % 32 != 0) continue; /* the clock costs more than most turns */
+    if (from == 0) from = prg_now();
+    if (prg_now() - from > MY_SLICE) {
       w->events = 0;
       w->due = prg_now(); /* the next turn, after everybody else's */
       return PRG_AGAIN;

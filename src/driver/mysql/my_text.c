@@ -135,7 +135,8 @@ static void begin_result(struct my_conn *c) {
       my_fail(c, NULL);
       return;
     }
-    struct my_fields f = {mysql_fetch_fields(r->rows), NULL, n, r->req->stmt};
+    struct my_fields f = {mysql_fetch_fields(r->rows), NULL, NULL, n,
+                          r->req->stmt};
     if (my_plan_update(&r->plan, &f) != PRG_OK && r->error == NULL)
       r->error = prg_error_oom();
   }
