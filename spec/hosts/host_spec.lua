@@ -256,8 +256,14 @@ local function with_postgres(host, open)
       db:script "create table h (id int primary key, n int)"
       local rows = db:table "h"
       assert.equal(1, connected)
-      perigee.gather(function() db:query "select pg_sleep(0.05)" end,
-        function() db:query "select pg_sleep(0.05)" end)
+      local function hold() -- until there are two
+        db:connection(function()
+          for _ = 1, helper.patience(1000) do
+            if connected < 2 then perigee.sleep(0.01) end
+          end
+        end)
+      end
+      perigee.gather(hold, hold)
       assert.equal(2, connected)
       rows:insert { id = 1, n = 1 }
       assert.equal(1, rows:at(1).n)
