@@ -27,21 +27,8 @@ enum {
   T_STRING = 254
 };
 
-/* Integers have the lowest byte first; written so that it is one load. */
-static uint32_t load2(const unsigned char *p) {
-  return (uint32_t)p[0] | (uint32_t)p[1] << 8;
-}
-
 static uint32_t load3(const unsigned char *p) {
-  return load2(p) | (uint32_t)p[2] << 16;
-}
-
-static uint32_t load4(const unsigned char *p) {
-  return load2(p) | load2(p + 2) << 16;
-}
-
-static uint64_t load8(const unsigned char *p) {
-  return (uint64_t)load4(p) | (uint64_t)load4(p + 4) << 32;
+  return prg_load2(p) | (uint32_t)p[2] << 16;
 }
 
 /* ---- packets -------------------------------------------------------------- */
@@ -155,11 +142,11 @@ static uint64_t take_number(struct cursor *c) {
   unsigned char first = *take(c, 1);
   switch (first) {
     case 0xfc:
-      return load2(take(c, 2));
+      return prg_load2(take(c, 2));
     case 0xfd:
       return load3(take(c, 3));
     case 0xfe:
-      return load8(take(c, 8));
+      return prg_load8(take(c, 8));
     default:
       if (first >= IS_NULL) c->bad = true;
       return first;
@@ -189,7 +176,7 @@ static struct prg_reply bad(void) {
 static struct prg_reply read_error(const struct prg_packet *p) {
   struct prg_reply r = {.kind = PRG_REPLY_ERROR, .state = "HY000"};
   struct cursor c = {p->p + 1, p->end, false};
-  r.code = load2(take(&c, 2));
+  r.code = prg_load2(take(&c, 2));
   if (c.bad) return bad();
   if (left_of(&c) >= 6 && *c.p == '#') {
     memcpy(r.state, c.p + 1, 5);
@@ -204,8 +191,8 @@ static struct prg_reply read_error(const struct prg_packet *p) {
 
 static struct prg_reply read_end(const struct prg_packet *p) {
   struct prg_reply r = {.kind = PRG_REPLY_END};
-  r.warnings = load2(p->p + 1);
-  r.status = load2(p->p + 3);
+  r.warnings = prg_load2(p->p + 1);
+  r.status = prg_load2(p->p + 3);
   return r;
 }
 
@@ -214,8 +201,8 @@ static struct prg_reply read_ok(const struct prg_packet *p) {
   struct cursor c = {p->p + 1, p->end, false};
   r.affected = take_number(&c);
   r.last_id = take_number(&c);
-  r.status = load2(take(&c, 2));
-  r.warnings = load2(take(&c, 2));
+  r.status = prg_load2(take(&c, 2));
+  r.warnings = prg_load2(take(&c, 2));
   return c.bad ? bad() : r;
 }
 
@@ -279,10 +266,10 @@ bool prg_packet_column(const struct prg_packet *p,
   }
   if (c.bad || left_of(&c) < FIXED) return false;
   (void)take(&c, 1); /* how long all of this is */
-  out->charset = load2(take(&c, 2));
-  out->width = load4(take(&c, 4));
+  out->charset = prg_load2(take(&c, 2));
+  out->width = prg_load4(take(&c, 4));
   out->type = *take(&c, 1);
-  out->flags = load2(take(&c, 2));
+  out->flags = prg_load2(take(&c, 2));
   return true;
 }
 

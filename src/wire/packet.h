@@ -18,6 +18,21 @@
 #include "base/buf.h"
 #include "base/value.h"
 
+/* ---- integers: the lowest byte first, written so that it is one load ------- */
+
+static inline uint32_t prg_load2(const unsigned char *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8;
+}
+
+static inline uint32_t prg_load4(const unsigned char *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+         (uint32_t)p[3] << 24;
+}
+
+static inline uint64_t prg_load8(const unsigned char *p) {
+  return (uint64_t)prg_load4(p) | (uint64_t)prg_load4(p + 4) << 32;
+}
+
 /* ---- packets ("0-packet") ------------------------------------------------ */
 
 /* Bytes that were received and not taken yet. All zero: empty. */

@@ -180,43 +180,29 @@ static struct prg_error *set_string(struct prg_value *out, enum my_class cl,
 
 /* ---- the binary protocol -------------------------------------------------- */
 
-/* Integers have the lowest byte first; written so that it is one load. */
-static uint32_t load2(const unsigned char *p) {
-  return (uint32_t)p[0] | (uint32_t)p[1] << 8;
-}
-
-static uint32_t load4(const unsigned char *p) {
-  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-         (uint32_t)p[3] << 24;
-}
-
-static uint64_t load8(const unsigned char *p) {
-  return (uint64_t)load4(p) | (uint64_t)load4(p + 4) << 32;
-}
-
 static int64_t read_int(const struct my_column *k, const unsigned char *p) {
   bool is_unsigned = (k->flags & UNSIGNED_FLAG) != 0;
   switch (k->size) {
     case 1:
       return is_unsigned ? p[0] : (int8_t)p[0];
     case 2:
-      return is_unsigned ? (int64_t)load2(p) : (int16_t)load2(p);
+      return is_unsigned ? (int64_t)prg_load2(p) : (int16_t)prg_load2(p);
     case 4:
-      return is_unsigned ? (int64_t)load4(p) : (int32_t)load4(p);
+      return is_unsigned ? (int64_t)prg_load4(p) : (int32_t)prg_load4(p);
     default:
-      return (int64_t)load8(p);
+      return (int64_t)prg_load8(p);
   }
 }
 
 static double read_double_at(const unsigned char *p) {
-  uint64_t bits = load8(p);
+  uint64_t bits = prg_load8(p);
   double d;
   memcpy(&d, &bits, sizeof d);
   return d;
 }
 
 static double read_float_at(const unsigned char *p) {
-  uint32_t bits = load4(p);
+  uint32_t bits = prg_load4(p);
   float f;
   memcpy(&f, &bits, sizeof f);
   return (double)f;
@@ -231,13 +217,13 @@ static size_t read_length(const unsigned char **p) {
   switch (n) {
     case 252:
       *p += 2;
-      return load2(at);
+      return prg_load2(at);
     case 253:
       *p += 3;
-      return (size_t)load2(at) | (size_t)at[2] << 16;
+      return (size_t)prg_load2(at) | (size_t)at[2] << 16;
     default:
       *p += 8;
-      return (size_t)load8(at);
+      return (size_t)prg_load8(at);
   }
 }
 
@@ -248,11 +234,11 @@ static void read_time(enum my_class cl, const unsigned char *p, MYSQL_TIME *t) {
   if (cl == MY_C_TIME) {
     if (n < 8) return;
     t->neg = p[0] != 0;
-    t->day = load4(p + 1);
+    t->day = prg_load4(p + 1);
     p += 5;
   } else {
     if (n < 4) return;
-    t->year = load2(p);
+    t->year = prg_load2(p);
     t->month = p[2];
     t->day = p[3];
     if (n < 7) return;
@@ -261,7 +247,7 @@ static void read_time(enum my_class cl, const unsigned char *p, MYSQL_TIME *t) {
   t->hour = p[0];
   t->minute = p[1];
   t->second = p[2];
-  if (n >= (cl == MY_C_TIME ? 12 : 11)) t->second_part = load4(p + 3);
+  if (n >= (cl == MY_C_TIME ? 12 : 11)) t->second_part = prg_load4(p + 3);
 }
 
 struct prg_error *my_read_cell(const struct my_column *k,
@@ -283,7 +269,7 @@ struct prg_error *my_read_cell(const struct my_column *k,
       set_int(out, read_int(k, p), k->cl == MY_C_BIG);
       return NULL;
     case MY_C_UBIG:
-      return set_unsigned(out, load8(p), a);
+      return set_unsigned(out, prg_load8(p), a);
     case MY_C_FLOAT:
       out->type = PRG_DOUBLE;
       out->u.d = read_float_at(p);
