@@ -313,15 +313,20 @@ static void test_close(void) {
   unlink(path + strlen("sqlite:///"));
 }
 
-/* A script that does not want to end. */
+/* Scripts that do not want to end, waiting or not. */
 static void test_close_late(void) {
-  perigee *rt = bed_open(NULL);
-  perigee_task *t = bed_start(rt, "while true do pcall(perigee.sleep, 60) end");
-  GOOD(perigee_step(rt, &err));
-  BAD(perigee_close(rt, 0.05, &err), PERIGEE_E_TIMEOUT, "1 tasks");
-  CHECK(perigee_task_error(t)->kind == PERIGEE_E_CLOSED);
-  perigee_task_free(t);
-  perigee_free(rt);
+  static const char *const scripts[] = {
+      "while true do pcall(perigee.sleep, 60) end",
+      "pcall(perigee.sleep, 60) while true do end"};
+  for (int i = 0; i < 2; i++) {
+    perigee *rt = bed_open(NULL);
+    perigee_task *t = bed_start(rt, scripts[i]);
+    GOOD(perigee_step(rt, &err));
+    BAD(perigee_close(rt, 0.05, &err), PERIGEE_E_TIMEOUT, "1 tasks");
+    CHECK(perigee_task_error(t)->kind == PERIGEE_E_CLOSED);
+    perigee_task_free(t);
+    perigee_free(rt);
+  }
 }
 
 static void free_runtime(perigee_task *t, void *data) {

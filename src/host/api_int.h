@@ -84,6 +84,7 @@ struct perigee {
   int64_t due;            /* of the one that runs */
   int64_t looked;         /* when the clock was looked at last */
   int64_t close_due;      /* while it is being closed, else PRG_NEVER */
+  size_t late;            /* tasks that were running at that time */
   int64_t span;           /* of each task; PRG_NEVER */
   enum prg_stop_why stop; /* of the one that runs */
   int grace;              /* what Perigee's own code may run once it stops */

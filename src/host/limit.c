@@ -78,6 +78,7 @@ static int watch(lua_State *L, perigee *rt) {
   int step;
   rt->stop = look(rt, &step);
   if (rt->stop == PRG_STOP_NONE) return step;
+  if (rt->stop == PRG_STOP_CLOSE) rt->late++;
   prg_embed_mark(rt->state, (int)rt->stop);
   if (key != NULL) (void)make_error(L, rt->stop, key);
   return 1;

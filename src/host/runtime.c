@@ -357,6 +357,7 @@ int perigee_close(perigee *rt, double seconds, perigee_error **err) {
       rt->close_due >= PRG_NEVER - now ? PRG_NEVER : now + rt->close_due;
   rt->limit = 0; /* what is left to do must not fail for it */
   left = prg__tasks_end(rt);
+  if (left == 0) left = rt->late; /* ended, but not by themselves */
   close_lua(rt);
   prg__tasks_close(rt);
   (void)prg__was_freed(rt);
