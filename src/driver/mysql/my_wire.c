@@ -17,7 +17,11 @@
 #define OPTIONAL_METADATA (1UL << 25)
 #define QUERY_ATTRIBUTES (1UL << 27)
 
-/* More params are not kept when the packet has gone. */
+#ifndef MARIADB_CLIENT_CACHE_METADATA /* Connector/C before 3.3 */
+#define MARIADB_CLIENT_CACHE_METADATA 0ULL
+#endif
+
+/* More parameters are not kept when the packet has gone. */
 enum { KEEP_OUT = 64 * 1024 };
 
 /* So many bytes are sent or received until others have their turn. */
