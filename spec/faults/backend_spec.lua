@@ -189,7 +189,16 @@ faults.on_postgres("A dying backend", function()
     local db = open(faults.postgres, { max_size = 5, acquire_timeout = 20 })
     perigee.run(function()
       local fns = {}
-      for i = 1, 5 do fns[i] = function() db:query "select pg_sleep(0.05)" end end
+      local full = false
+      local function hold() -- until there are five
+        db:connection(function()
+          while not full do
+            perigee.sleep(0.01)
+            full = full or db:stats().in_use == 5
+          end
+        end)
+      end
+      for i = 1, 5 do fns[i] = hold end
       perigee.gather((table.unpack or unpack)(fns))
     end)
     assert.equal(5, db:stats().idle)

@@ -8,10 +8,32 @@ local perigee = require "perigee"
 local fails = expect.fails
 local process = assert(package.loadlib(helper.build .. "/fork.so", "luaopen_fork"))()
 
+local sanitized = (os.getenv "LD_PRELOAD" or ""):find("asan", 1, true)
+
+local function count_threads()
+  for line in io.lines "/proc/self/status" do
+    local n = line:match "^Threads:%s*(%d+)"
+    if n then return n end
+  end
+end
+
+-- A thread that ends in the moment of the fork may hold a lock of the sanitizer's, which
+-- the child's first thread would wait for in vain. So no thread has ended for a while.
+local function settle()
+  local n, quiet = count_threads(), 0
+  while sanitized and quiet < 10 do
+    perigee.sleep(0.02)
+    local now = count_threads()
+    quiet = now == n and quiet + 1 or 0
+    n = now
+  end
+end
+
 -- Starts fn in a child process; the function given back waits for it and passes on
 -- what it raised.
 local function start_child(fn)
   local note = helper.tmpname()
+  settle()
   local pid = process.fork()
   if pid == 0 then
     local ok, err = pcall(fn)
