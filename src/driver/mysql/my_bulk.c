@@ -106,26 +106,11 @@ static char is_value = STMT_INDICATOR_NONE, is_null = STMT_INDICATOR_NULL;
 static void fill(struct my_bulk_column *k, const struct prg_value *v,
                  MYSQL_BIND *b) {
   b->u.indicator = v->type == PRG_NULL ? &is_null : &is_value;
-  switch (v->type) {
-    case PRG_NULL:
-      break;
-    case PRG_BOOL:
-      b->buffer = (void *)(uintptr_t)&v->u.b;
-      break;
-    case PRG_INT:
-      k->number = (double)v->u.i;
-      b->buffer = k->type == PRG_DOUBLE ? (void *)&k->number
-                                        : (void *)(uintptr_t)&v->u.i;
-      break;
-    case PRG_DOUBLE:
-      b->buffer = (void *)(uintptr_t)&v->u.d;
-      break;
-    default:
-      b->buffer = (void *)(uintptr_t)(v->u.s.p == NULL ? "" : v->u.s.p);
-      b->buffer_length = v->u.s.n;
-      b->length_value = v->u.s.n;
-      b->length = &b->length_value;
-      break;
+  if (v->type == PRG_INT && k->type == PRG_DOUBLE) {
+    k->number = (double)v->u.i;
+    b->buffer = &k->number;
+  } else {
+    my_bind_data(v, b);
   }
 }
 

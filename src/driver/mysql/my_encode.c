@@ -11,13 +11,6 @@ static struct prg_error *refuse(int i, const char *what, const char *hint) {
   return prg_error_set(e, PRG_EF_HINT, hint);
 }
 
-static void bind_bytes(const struct prg_value *v, MYSQL_BIND *b) {
-  b->buffer = (void *)(uintptr_t)(v->u.s.p == NULL ? "" : v->u.s.p);
-  b->buffer_length = v->u.s.n;
-  b->length_value = v->u.s.n;
-  b->length = &b->length_value;
-}
-
 /* "NaN", "Infinity": they begin with a letter or a sign before one. */
 static bool is_number(const struct prg_text *s) {
   size_t i = s->n > 0 && (s->p[0] == '-' || s->p[0] == '+') ? 1 : 0;
@@ -54,9 +47,7 @@ struct prg_error *my_check_value(int i, const struct prg_value *v,
   }
 }
 
-void my_bind_value(const struct prg_value *v, MYSQL_BIND *b) {
-  memset(b, 0, sizeof *b);
-  b->buffer_type = (enum enum_field_types)prg_packet_type(v->type);
+void my_bind_data(const struct prg_value *v, MYSQL_BIND *b) {
   switch (v->type) {
     case PRG_NULL:
       break;
@@ -70,7 +61,16 @@ void my_bind_value(const struct prg_value *v, MYSQL_BIND *b) {
       b->buffer = (void *)(uintptr_t)&v->u.d;
       break;
     default:
-      bind_bytes(v, b);
+      b->buffer = (void *)(uintptr_t)(v->u.s.p == NULL ? "" : v->u.s.p);
+      b->buffer_length = v->u.s.n;
+      b->length_value = v->u.s.n;
+      b->length = &b->length_value;
       break;
   }
+}
+
+void my_bind_value(const struct prg_value *v, MYSQL_BIND *b) {
+  memset(b, 0, sizeof *b);
+  b->buffer_type = (enum enum_field_types)prg_packet_type(v->type);
+  my_bind_data(v, b);
 }

@@ -100,6 +100,8 @@ struct prg_error *my_check_value(int i, const struct prg_value *v,
                                  size_t *bytes);
 /* Binds one that can, which must live until the statement has been sent. */
 void my_bind_value(const struct prg_value *v, MYSQL_BIND *b);
+/* The same where the type and all else are set: only where the value is. */
+void my_bind_data(const struct prg_value *v, MYSQL_BIND *b);
 
 /* ---- my_result.c --------------------------------------------------------- */
 

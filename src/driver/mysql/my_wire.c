@@ -231,6 +231,14 @@ static void keep_column(struct my_conn *c, const struct prg_packet *p) {
   w->json[w->column] = k.json;
 }
 
+/* What may come instead of what is awaited. */
+static void take_other(struct my_conn *c, const struct prg_reply *r) {
+  if (r->kind == PRG_REPLY_ERROR)
+    set_reply_error(c, r);
+  else if (r->kind != PRG_REPLY_PROGRESS)
+    set_malformed(c);
+}
+
 static void take_answer(struct my_conn *c, const struct prg_packet *p) {
   struct my_wire *w = &c->wire;
   struct prg_reply r = prg_packet_answer(p);
@@ -247,13 +255,8 @@ static void take_answer(struct my_conn *c, const struct prg_packet *p) {
       if (!begin_columns(c, &r)) set_malformed(c);
       w->state = MY_W_COLUMNS;
       break;
-    case PRG_REPLY_ERROR:
-      set_reply_error(c, &r);
-      break;
-    case PRG_REPLY_PROGRESS:
-      break;
     default:
-      set_malformed(c);
+      take_other(c, &r);
   }
 }
 
@@ -277,20 +280,12 @@ static void take_column(struct my_conn *c, const struct prg_packet *p) {
 static bool take_row(struct my_conn *c) {
   struct my_wire *w = &c->wire;
   struct prg_reply r = prg_packet_behind(&w->row);
-  switch (r.kind) {
-    case PRG_REPLY_ROW:
-      return true;
-    case PRG_REPLY_END:
-      set_status(c, &r);
-      w->state = MY_W_OVER;
-      break;
-    case PRG_REPLY_ERROR:
-      set_reply_error(c, &r);
-      break;
-    case PRG_REPLY_PROGRESS:
-      break;
-    default:
-      set_malformed(c);
+  if (r.kind == PRG_REPLY_ROW) return true;
+  if (r.kind == PRG_REPLY_END) {
+    set_status(c, &r);
+    w->state = MY_W_OVER;
+  } else {
+    take_other(c, &r);
   }
   return false;
 }
